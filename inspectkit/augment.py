@@ -43,8 +43,8 @@ def grid(
 ) -> Tensor: # (N, H, W, 2) places in the input, x then y, in [-1, 1] inside
     "Where each pixel of the output looks."
     ys, xs = [(2*torch.arange(k, device=matrix.device) + 1)/k - 1 for k in size]
-    m = matrix[:, None, None] # (N, 1, 1, 2, 2)
-    return torch.addcmul(ys[:, None, None]*m[..., 1], xs[:, None], m[..., 0])
+    column = torch.view_as_complex(matrix.float().mT.contiguous()) # (N, 2): where one step along x, along y, leads
+    return torch.view_as_real(column[:, 0, None, None]*xs + column[:, 1, None, None]*ys[:, None])
 
 # %% ../nbs/04_augment.ipynb #3f6a47a5
 def warp(
@@ -77,11 +77,11 @@ def normalise(
     x: Tensor, # (N, C, H, W) uint8 or float in [0, 255]; C 1 or 3
     mean: Tensor, # (3,) of each channel, in [0, 1]
     std: Tensor, # (3,) of each channel, in [0, 1], above zero
-) -> Tensor: # (N, 3, H, W) float32, channels last in memory
+) -> Tensor: # (N, 3, H, W) float32; not to be written to, for channels may share memory
     "Bytes as the network wants them: (x/255 - mean)/std for red, green and blue (S1 section 2, method 5)."
-    a = (1/(255*std)).to(x.device)
-    b = (-mean/std).to(x.device)
-    return torch.addcmul(b, x.permute(0, 2, 3, 1).float(), a).permute(0, 3, 1, 2)
+    a, b = 1/(255*std), -mean/std
+    if (a == a[0]).all() and (b == b[0]).all(): a, b = a[:1], b[:1]
+    return torch.addcmul(b.view(-1, 1, 1).to(x.device), x.float(), a.view(-1, 1, 1).to(x.device)).expand(-1, 3, -1, -1)
 
 # %% ../nbs/04_augment.ipynb #8627ecbc
 def channel_stats(

@@ -201,7 +201,7 @@ def fit(
 ) -> list: # one dict an epoch: train_loss, train_accuracy, val_loss, val_accuracy, seconds
     "Train; the best epoch is the one with the lowest validation loss."
     history, best, saved = resume(model, opt, checkpoint, key)
-    bar = tqdm(total=epochs*len(train[0]), initial=len(history)*len(train[0]), desc='training', unit='img', delay=1, mininterval=1)
+    bar = tqdm(total=epochs*len(train[0]), initial=len(history)*len(train[0]), desc='training', unit='img', delay=1, mininterval=5)
     for epoch in range(len(history), epochs):
         if stopped(history, patience): break
         start = time.perf_counter()

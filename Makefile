@@ -1,0 +1,25 @@
+# Two commands: `make run` trains a first network, `make test` tests everything. Both make .venv when it is missing or out of date.
+PYTHON ?= python3
+BIN := .venv/bin
+NOTEBOOK := runs/first.ipynb
+
+.PHONY: run test lab clean-venv
+
+run: .venv/.installed
+	@echo "Training AlexNet on 600 photographs of solar cells: about three minutes on two cores."
+	$(BIN)/papermill nbs/run_experiment.ipynb $(NOTEBOOK) -p model alexnet -p study first -p image_size 224 -p epochs 15 --log-output --no-progress-bar
+	@echo "Look at $(NOTEBOOK): learning curves, confusion matrix, the worst mistakes."
+
+test: .venv/.installed
+	$(BIN)/nbdev_test --n_workers 2 --timing
+	$(BIN)/python -m pytest
+
+lab: .venv/.installed
+	$(BIN)/jupyter lab nbs
+
+.venv/.installed: settings.ini pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else f"Python 3.11 to 3.13 is needed, this is {sys.version.split()[0]}: try make PYTHON=python3.12")'
+	@echo "Installing into .venv: about four minutes and 6 GB, most of it PyTorch."
+	@$(BIN)/python -c "" 2>/dev/null || $(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[lab,dev]'
+	@touch $@

@@ -1,0 +1,24 @@
+"How the benchmarks measure: ways take turns, the median counts, and what was measured is saved with the machine."
+import json, statistics, time
+from pathlib import Path
+import torch
+from inspectkit.runs import provenance, whole
+
+
+def alternate(ways, repeats):
+    "Median seconds of each way, after one warm-up; they take turns, so that a busy moment hits all."
+    times = {k: [] for k in ways}
+    for r in range(repeats + 1):
+        for k, f in ways.items():
+            start = time.perf_counter()
+            f()
+            if r: times[k].append(time.perf_counter() - start)
+    return {k: statistics.median(v) for k, v in times.items()}
+
+
+def save(name, result):
+    "Print and write `benchmarks/<name>.json`."
+    rounded = json.loads(json.dumps(result), parse_float=lambda v: float(f'{float(v):.3g}'))
+    text = json.dumps(dict(result=rounded, threads=torch.get_num_threads(), env=provenance()), indent=1, ensure_ascii=False)
+    with whole(Path(__file__).with_name(f'{name}.json')) as part: part.write_text(text + '\n', encoding='utf-8')
+    print(json.dumps(rounded, indent=1, ensure_ascii=False))

@@ -1,0 +1,35 @@
+"What the tests share: the project's folder, images to read, and a way to run a notebook as a user does."
+import os, subprocess, sys
+from pathlib import Path
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope='session')
+def root(): return ROOT
+
+
+@pytest.fixture(scope='session')
+def papermill():
+    "Call papermill as on the command line; stdin closed, for on a pipe it would read the notebook from there."
+    def call(*args, cwd=ROOT, **kw):
+        return subprocess.run([str(BIN/'papermill'), *map(str, args)], cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              env=os.environ | dict(PYTHONPATH=''), timeout=300, **kw)
+    return call
+
+
+@pytest.fixture(scope='session')
+def photos(tmp_path_factory):
+    "A folder of small parts under a Japanese name with spaces: 24 of each of three classes."
+    from inspectkit.synthetic import KINDS, parts
+    top = tmp_path_factory.mktemp('写真')/'検査 画像'
+    x, y, _ = parts(96, 64)
+    for i, (img, k) in enumerate(zip(x, y)):
+        if k == 2: continue
+        f = top/['良品', *KINDS][k]/f'部品 {i:02}.png'
+        f.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((255*img[0]).byte().numpy()).save(f)
+    return top

@@ -1,0 +1,126 @@
+"The run notebook as people call it: `papermill nbs/run_experiment.ipynb ... -p name value`."
+import json, re, subprocess, time
+import pytest
+
+NOTEBOOK = 'nbs/run_experiment.ipynb'
+STUDY = '_test_cli'
+SMALL = ['-p', 'image_size', 64, '-p', 'n_images', 80, '-p', 'epochs', 2, '-p', 'threads', 1, '-p', 'study', STUDY]
+
+
+@pytest.fixture(scope='module', autouse=True)
+def left_as_found(root):
+    yield
+    for f in (root/'runs'/STUDY).glob('*'): f.unlink()
+    if (root/'runs'/STUDY).exists(): (root/'runs'/STUDY).rmdir()
+
+
+def result(root, text):
+    f = root/re.findall(r'result: +(runs/\S+\.json)', text)[-1]
+    return f, json.loads(f.read_text(encoding='utf-8'))
+
+
+def same(run):
+    "The metrics without what a clock measured."
+    m = json.loads(json.dumps(run['metrics']))
+    for e in m['history']: del e['seconds']
+    return m
+
+
+@pytest.fixture(scope='module')
+def first(papermill, root, tmp_path_factory):
+    out = tmp_path_factory.mktemp('out')/'{model}.ipynb'
+    r = papermill(NOTEBOOK, out, '-p', 'model', 'cnn5', *SMALL)
+    assert r.returncode == 0, r.stderr[-3000:]
+    nb = json.loads(out.with_name('cnn5.ipynb').read_text(encoding='utf-8'))
+    text = ''.join(''.join(o.get('text', '')) for c in nb['cells'] for o in c.get('outputs', []))
+    return nb, *result(root, text)
+
+
+def test_the_json_holds_all_of_it(first, root):
+    _, file, run = first
+    assert file.parent == root/'runs'/STUDY and file.stat().st_size < 300_000
+    assert run['params']['n_images'] == 80 and run['params']['model'] == 'cnn5'
+    env, m = run['env'], run['metrics']
+    assert {'commit', 'dirty', 'versions', 'cpu', 'device', 'precision', 'threads', 'seconds', 'data'} <= set(env) and set(env['seconds']) == {'read', 'train', 'score'}
+    assert env['data']['n'] == 80 and [sum(env['data'][k]) for k in ('train', 'val', 'test')] == [51, 13, 16]
+    assert len(m['history']) == 2 and set(m['history'][0]) == {'train_loss', 'train_accuracy', 'val_loss', 'val_accuracy', 'seconds'}
+    assert len(m['predictions']['path']) == 16 and all(abs(sum(p) - 1) < 1e-3 for p in m['predictions']['prob'])
+    right = sum(max(range(4), key=p.__getitem__) == y for p, y in zip(m['predictions']['prob'], m['predictions']['y']))
+    assert right == m['test']['correct'] == sum(m['test']['confusion'][i][i] for i in range(4))
+    assert m['test']['accuracy_ci'][0] < m['test']['accuracy'] < m['test']['accuracy_ci'][1]
+
+
+def test_the_weights_lie_beside_it(first):
+    from safetensors import safe_open
+    _, file, run = first
+    with safe_open(file.with_suffix('.safetensors'), 'pt') as f:
+        assert f.metadata()['model'] == 'cnn5' and f.metadata()['classes'].split('\n') == list('0123')
+        assert sum(f.get_tensor(k).numel() for k in f.keys() if not k.endswith(('running_mean', 'running_var', 'num_batches_tracked'))) == 6_256_135
+    assert not file.with_suffix('.ckpt').exists()
+
+
+def test_the_executed_notebook_shows_it(first):
+    pictures = [o for c in first[0]['cells'] for o in c.get('outputs', []) if 'image/png' in o.get('data', {})]
+    assert len(pictures) == 3 # learning curves, confusion matrix, worst mistakes
+
+
+def test_twice_the_same_from_another_folder_on_a_pipe(first, papermill, root, tmp_path):
+    "As the design has it: no output named, standard output a pipe, another working folder."
+    _, file, run = first
+    before = file.stat().st_mtime_ns
+    r = papermill(root/NOTEBOOK, '-p', 'model', 'cnn5', *SMALL, cwd=tmp_path)
+    assert r.returncode == 0, r.stderr[-3000:]
+    again = json.loads(file.read_text(encoding='utf-8'))
+    assert file.stat().st_mtime_ns > before and same(again) == same(run)
+    assert json.loads(r.stdout)['cells'] # the executed notebook went down the pipe
+
+
+WRONG = [
+    (['-p', 'model', 'alexnett'], "model='alexnett' is not one of cnn5, alexnet, resnet18, efficientnet_lite0"),
+    (['-p', 'modle', 'alexnet'], "no parameter is called 'modle'; there are model, data"),
+    (['-p', 'data', 'epvl'], "data='epvl' is not one of elpv, folder:PATH"),
+    (['-p', 'data', 'folder:/nowhere/at all'], 'there is no folder /nowhere/at all'),
+    (['-p', 'weights', 'imagenet'], "weights='imagenet' can't be had for cnn5"),
+    (['-p', 'epochs', '0'], 'epochs=0 must be at least 1'),
+    (['-p', 'epochs', 'many'], "epochs='many' is a str, needs a int"),
+    (['-p', 'lr', 'nan'], 'lr=nan is not a finite number'),
+    (['-p', 'fold', '5'], 'fold=5 must be from 0 to 4'),
+    (['-p', 'image_size', '8'], 'image_size=8 must be from 64 to 1024'),
+    (['-p', 'optimizer', 'adamm'], "optimizer='adamm' is not one of"),
+    (['-p', 'precision', 'fp16'], "precision='fp16' is not one of auto, bf16, fp32"),
+    (['-p', 'device', 'gpu'], "device='gpu' is not one of auto, cpu, cuda"),
+    (['-p', 'dropout', '1.5'], 'dropout=[1.5] of cnn5 needs 1 or 2 rates'),
+    (['-p', 'study', '../etc'], "study='../etc' is to name a file or folder")]
+
+
+@pytest.mark.parametrize('args, message', WRONG, ids=[f'{a[1]}={a[2]}' for a, _ in WRONG])
+def test_wrong_values_fail_at_once(papermill, tmp_path, args, message):
+    start = time.monotonic()
+    r = papermill(NOTEBOOK, tmp_path/'o.ipynb', *args)
+    assert r.returncode != 0 and message in r.stderr, r.stderr[-2000:]
+    assert 'training:' not in r.stderr
+    assert time.monotonic() - start < 20 # ten on a quiet machine
+
+
+def test_help_describes_every_parameter(papermill, root):
+    from inspectkit.runs import defaults
+    r = papermill(NOTEBOOK, '--help-notebook')
+    for name in defaults(NOTEBOOK): assert re.search(rf'^  {name}: \w+ \(default .+\)\s+\S+ \S+', r.stdout, re.M), f'{name} is not described:\n{r.stdout}'
+
+
+def test_a_folder_of_photographs(papermill, photos, root, tmp_path):
+    (photos/'良品'/'途中まで.jpg').write_bytes(b'\xff\xd8\xff\xe0 half a file')
+    r = papermill(NOTEBOOK, tmp_path/'o.ipynb', '-p', 'data', f'folder:{photos}', '-p', 'model', 'resnet18', *SMALL, '--log-output')
+    assert r.returncode == 0, r.stderr[-3000:]
+    run = result(root, r.stderr)[1]
+    assert run['env']['data']['classes'] == ['blob', 'scratch', '良品'] and run['env']['data']['n'] == 72
+    assert run['env']['data']['audit'] == {'skipped': {'not an image': 1}}
+
+
+def test_too_few_of_a_class(papermill, photos, tmp_path):
+    import shutil
+    few = tmp_path/'few'
+    shutil.copytree(photos, few)
+    for f in sorted((few/'blob').iterdir())[5:]: f.unlink()
+    r = papermill(NOTEBOOK, tmp_path/'o.ipynb', '-p', 'data', f'folder:{few}', *SMALL)
+    assert r.returncode != 0 and 'class blob has 4 different images for folds=5: use folds=4 or less, or add images' in r.stderr

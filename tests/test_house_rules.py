@@ -1,0 +1,122 @@
+"What a machine can check of how this project is written."
+import ast, json, re, shutil, subprocess, sys, tokenize
+from pathlib import Path
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted(p for p in (ROOT/'nbs').rglob('*.ipynb') if not any(x.startswith(('.', '_')) for x in p.relative_to(ROOT).parts))
+MODULES = [p for p in NOTEBOOKS if re.match(r'\d\d_', p.name)]
+RUNS = [p for p in NOTEBOOKS if p.name.startswith('run_')]
+REPORTS = [p for p in NOTEBOOKS if p.parent.name == 'papers']
+LIBRARY = sorted((ROOT/'inspectkit').glob('[!_]*.py'))
+named = pytest.mark.parametrize
+
+
+def cells(nb, kind=None): return [c for c in json.loads(nb.read_text(encoding='utf-8'))['cells'] if kind in (None, c['cell_type'])]
+def source(cell): return ''.join(cell['source'])
+def exported(nb): return [source(c) for c in cells(nb, 'code') if source(c).startswith('#| export\n')]
+def imports(text):
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom): yield node.module or '', [a.name for a in node.names]
+        if isinstance(node, ast.Import): yield from ((a.name, []) for a in node.names)
+
+
+def test_every_kind_is_there():
+    assert len(MODULES) >= 9 and RUNS and REPORTS and len(LIBRARY) == len(MODULES)
+    assert set(NOTEBOOKS) == set(MODULES + RUNS + REPORTS)
+
+
+@named('nb', MODULES, ids=lambda p: p.stem)
+def test_imports_only_downwards(nb):
+    number = {p.stem[3:]: int(p.stem[:2]) for p in MODULES}
+    for text in (source(c) for c in cells(nb, 'code')):
+        for module, names in imports(re.sub(r'^[%!].*$', '', text, flags=re.M)):
+            assert '*' not in names
+            if module == 'inspectkit': raise AssertionError(f'{nb.name}: spell out the module')
+            if module.startswith('inspectkit.'): assert number[module.split('.')[1]] < int(nb.stem[:2]), f'{nb.name} imports {module}'
+
+
+@named('nb', MODULES, ids=lambda p: p.stem)
+def test_shape_of_a_module_notebook(nb):
+    all_cells, code = cells(nb), cells(nb, 'code')
+    assert source(all_cells[0]) == f'#| default_exp {nb.stem[3:]}'
+    assert re.match(rf'# {nb.stem[3:]}\n\n> \S', source(all_cells[1]))
+    assert source(all_cells[-1]) == '#| hide\nimport nbdev; nbdev.nbdev_export()'
+    assert len(all_cells) < 60 and nb.stat().st_size < 500_000
+    first = exported(nb)[0]
+    assert all(isinstance(n, (ast.Import, ast.ImportFrom)) for n in ast.parse(first).body), 'the first export cell is imports only'
+    for text in exported(nb):
+        assert len(text.splitlines()) - 1 <= 36, f'{nb.name}: an export cell of {len(text.splitlines())} lines:\n{text[:200]}'
+        assert all(len(l) <= 160 for l in text.splitlines()), f'{nb.name}: a line too long in\n{text[:200]}'
+
+
+@named('py', LIBRARY, ids=lambda p: p.stem)
+def test_docments_complete(py):
+    "A docstring for every function, and a comment behind every parameter and every result."
+    text, missing = py.read_text(encoding='utf-8'), []
+    comments = {t.start[0] for t in tokenize.generate_tokens(iter(text.splitlines(True)).__next__) if t.type == tokenize.COMMENT}
+    for node in ast.parse(text).body:
+        if not isinstance(node, ast.FunctionDef) or node.name.startswith('_'): continue
+        if not ast.get_docstring(node): missing.append(f'{node.name}: docstring')
+        args = node.args
+        for a in [*args.posonlyargs, *args.args, args.vararg, *args.kwonlyargs, args.kwarg]:
+            if a and a.lineno not in comments: missing.append(f'{node.name}({a.arg})')
+        gives = [n for n in ast.walk(node) if isinstance(n, ast.Return) and n.value is not None]
+        if gives and node.body[0].lineno - 1 not in comments: missing.append(f'{node.name}: what it returns')
+    assert not missing, missing
+
+
+@named('nb', RUNS, ids=lambda p: p.stem)
+def test_one_parameters_cell(nb):
+    tagged = [source(c) for c in cells(nb, 'code') if 'parameters' in c['metadata'].get('tags', [])]
+    assert len(tagged) == 1
+    for line in tagged[0].splitlines():
+        assert re.fullmatch(r'\w+: (str|int|float|bool|list) = [^=#]+  # [^=]+', line), f'papermill would lose this: {line}'
+    assert not any(c['outputs'] for c in cells(nb, 'code')) and not exported(nb)
+    assert json.loads(nb.read_text())['metadata']['kernelspec'] == dict(display_name='python3', language='python', name='python3')
+
+
+@named('nb', REPORTS, ids=lambda p: p.stem)
+def test_reports_train_nothing(nb):
+    code = [source(c) for c in cells(nb, 'code')]
+    assert not any(m.startswith('inspectkit.train') for text in code for m, _ in imports(text))
+    assert all(c['outputs'] or re.fullmatch(r'(import|from|def|[\w, \[\]\']+ ?=|assert|#\|| )[\s\S]*', source(c)) for c in cells(nb, 'code')), 'outputs are committed'
+
+
+@named('nb', NOTEBOOKS, ids=lambda p: p.stem)
+def test_nothing_of_one_machine_is_stored(nb):
+    text = nb.read_text(encoding='utf-8')
+    assert not re.search(r'/(home|root|work|tmp|Users)/\w', text), 'a path of one machine'
+    for c in cells(nb, 'code'):
+        for o in c['outputs']: assert o['output_type'] != 'error' and 'Warning' not in json.dumps(o)[:20_000]
+
+
+@pytest.fixture(scope='module')
+def copy(tmp_path_factory):
+    "The project without its environment, to run nbdev's commands on."
+    there = tmp_path_factory.mktemp('copy')/'project'
+    shutil.copytree(ROOT, there, ignore=shutil.ignore_patterns('.venv', '.git', 'runs', '__pycache__', '*.egg-info'))
+    return there
+
+
+def test_library_is_what_the_notebooks_export(copy):
+    before = {p.name: p.read_text(encoding='utf-8') for p in (copy/'inspectkit').glob('*.py')}
+    subprocess.run([Path(sys.executable).parent/'nbdev_export'], cwd=copy, check=True, timeout=120)
+    after = {p.name: p.read_text(encoding='utf-8') for p in (copy/'inspectkit').glob('*.py')}
+    assert [n for n in after if after[n] != before.get(n)] == []
+
+
+def test_notebooks_are_clean(copy):
+    names = [p.relative_to(ROOT) for p in NOTEBOOKS]
+    before = [(copy/n).read_text(encoding='utf-8') for n in names]
+    subprocess.run([Path(sys.executable).parent/'nbdev_clean'], cwd=copy, check=True, timeout=120)
+    assert [str(n) for n, b in zip(names, before) if (copy/n).read_text(encoding='utf-8') != b] == []
+
+
+def test_names_of_no_machine_in_the_files():
+    listed = subprocess.run(['git', 'ls-files'], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert listed
+    for name in listed:
+        f = ROOT/name
+        if f.suffix in ('.py', '.md', '.yml', '.toml', '.ini', '.json', '.csv', '.qmd', '.cff') and f.is_file() and f.stat().st_size < 2_000_000:
+            assert not re.search(r'(?<![\w.])/(home|root|work)/[\w.]+', f.read_text(encoding='utf-8')), name
