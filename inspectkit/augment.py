@@ -54,25 +54,26 @@ def warp(
     mode: str = 'bilinear', # or nearest
 ) -> Tensor: # (N, C, *size) float32 in the range of x; bool for bool
     "Sample each image once through its map; zero outside."
-    if len(matrix) != len(x): raise ValueError(f"need a map for each image: x is {tuple(x.shape)}, matrix is {tuple(matrix.shape)}")
+    if len(matrix) != len(x):
+        raise ValueError(f"need a map for each image: x is {tuple(x.shape)}, matrix is {tuple(matrix.shape)}")
+    if x.dtype == torch.bool: return warp(x.float(), matrix, size, mode) > .5
     g = grid(matrix.to(x.device), size or x.shape[-2:])
-    if x.dtype == torch.bool: return warp(x.float(), matrix, size) > .5
     return torch.nn.functional.grid_sample(x.float(), g, mode, 'zeros', align_corners=False)
 
-# %% ../nbs/04_augment.ipynb #1251ff92
+# %% ../nbs/04_augment.ipynb #df812442
 def move_boxes(
     boxes: Tensor, # (N, 4) x0, y0, x1, y1 in pixels, one box an image
     matrix: Tensor, # (N, 2, 2) as given to `warp`
     size: tuple, # height and width of the image
 ) -> Tensor: # (N, 4) in pixels, inside the image
     "Boxes where `warp` puts what was in them."
-    half = torch.tensor([size[1], size[0]])/2
+    half = torch.tensor([size[1], size[0]], device=boxes.device)/2
     x0, y0, x1, y1 = boxes.float().unbind(-1)
     corners = torch.stack([torch.stack(c, -1) for c in ((x0, y0), (x1, y0), (x0, y1), (x1, y1))], 1)/half - 1
-    moved = (corners @ matrix.inverse().mT + 1)*half # input place -> output place
+    moved = (corners @ matrix.inverse().mT.to(boxes.device) + 1)*half # input place -> output place
     return torch.cat([moved.amin(1), moved.amax(1)], -1).clamp(min=0).minimum(2*torch.cat([half, half]))
 
-# %% ../nbs/04_augment.ipynb #5f438017
+# %% ../nbs/04_augment.ipynb #8627ecbc
 def normalise(
     x: Tensor, # (N, C, H, W) uint8 or float in [0, 255]; C 1 or 3
     mean: Tensor, # (3,) of each channel, in [0, 1]
@@ -83,7 +84,7 @@ def normalise(
     if (a == a[0]).all() and (b == b[0]).all(): a, b = a[:1], b[:1]
     return torch.addcmul(b.view(-1, 1, 1).to(x.device), x.float(), a.view(-1, 1, 1).to(x.device)).expand(-1, 3, -1, -1)
 
-# %% ../nbs/04_augment.ipynb #8627ecbc
+# %% ../nbs/04_augment.ipynb #d35d49f6
 def channel_stats(
     x: Tensor, # (N, C, H, W) uint8, the training images
 ) -> tuple: # mean and std (3,) each, in [0, 1]

@@ -15,11 +15,13 @@ def claims(
 ) -> pd.DataFrame: # source, model, grade, metric, value; a row for each printed number
     "The printed numbers of a paper."
     table = pd.read_csv(repo_root()/'nbs'/'papers'/'claims.csv')
-    if paper not in set(table.paper): raise ValueError(f"paper={paper!r} is not one of {', '.join(sorted(set(table.paper)))}")
+    papers = sorted(set(table.paper))
+    if paper not in papers: raise ValueError(f"paper={paper!r} is not one of {', '.join(papers)}")
     return table[table.paper == paper].drop(columns='paper').reset_index(drop=True)
 
 # %% ../nbs/13_claims.ipynb #0f616afb
-VERDICTS = 'reproduced', 'not reproduced', 'direction holds on a stand-in', 'not testable here', 'the paper contradicts itself'
+VERDICTS = ('reproduced', 'not reproduced', 'direction holds on a stand-in', 'not testable here',
+            'the paper contradicts itself')
 
 def verdict(
     low: float, # end of the 95 % interval of our difference, signed so that the paper's claim is positive

@@ -27,14 +27,16 @@ def eight_bit(
     "An image of any mode as 8-bit grey or colour; ValueError where there is no one reading."
     if im.mode in ('L', 'RGB'): return im, ''
     if im.mode == '1': return im.convert('L'), '1 bit to grey'
-    if im.mode in ('F', 'I') and im.format != 'PNG': raise ValueError(f'{im.mode} pixels have no fixed range')
+    if im.mode in ('F', 'I'): raise ValueError(f'{im.mode} pixels have no fixed range')
     if im.mode.startswith('I'):
         a = np.asarray(im).astype(np.int64)
-        if a.max() < 4096: raise ValueError(f'16 bit, but brightest pixel {a.max()} of 65535: convert to 8 bit first, all images alike')
+        if (peak := a.max()) < 4096:
+            raise ValueError(f'16 bit, but dark: brightest pixel {peak} of 65535; convert all to 8 bit alike first')
         return Image.fromarray((a/257).round().astype(np.uint8)), '16 bit to 8'
     if im.mode in ('RGBA', 'LA', 'PA') or 'transparency' in im.info:
         rgba = im.convert('RGBA')
-        return Image.alpha_composite(Image.new('RGBA', rgba.size, 'white'), rgba).convert('RGB'), f'{im.mode} with transparency, on white'
+        white = Image.new('RGBA', rgba.size, 'white')
+        return Image.alpha_composite(white, rgba).convert('RGB'), f'{im.mode} with transparency, on white'
     return im.convert('RGB'), f'{im.mode} to RGB'
 
 # %% ../nbs/02_data.ipynb #e4c4547a
@@ -42,7 +44,7 @@ def decode(
     data: bytes, # of the file
     size: int, # height and width asked for, in pixels
 ) -> tuple: # (C, size, size) uint8, C 1 or 3; hash of the pixels at full size; note of what was converted
-    "A file's bytes as an image of the wanted size, antialiased, aspect not kept (S1: resize to 224x224); ValueError with the reason if it can't be used."
+    "A file as an image of that size, antialiased, aspect not kept (S1: resize to 224x224); ValueError says why not."
     if not data: raise ValueError('zero bytes')
     with warnings.catch_warnings():
         warnings.simplefilter('ignore') # Pillow's warning about size: we look ourselves
@@ -77,7 +79,8 @@ class Images:
 
     def __getitem__(self, index): # (n,) which images to keep -> Images of those
         index = torch.as_tensor(index)
-        return Images(self.name, self.classes, [self.path[i] for i in index], self.x[index], self.y[index], self.group[index], self.audit)
+        path, x, y, group = [self.path[i] for i in index], self.x[index], self.y[index], self.group[index]
+        return Images(self.name, self.classes, path, x, y, group, self.audit)
 
 # %% ../nbs/02_data.ipynb #c2851ea7
 def read_files(
@@ -90,7 +93,8 @@ def read_files(
         try: return decode(f.read_bytes(), size), None
         except ValueError as e: return None, str(e)
         except OSError as e: return None, f'not readable: {e.strerror}'
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()) as pool:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    with ThreadPoolExecutor(cores) as pool:
         out = list(tqdm(pool.map(one, files), 'reading images', len(files), delay=2, leave=False))
     rows = [(str(f.relative_to(root)), 'skipped', why) for f, (_, why) in zip(files, out) if why]
     rows += [(str(f.relative_to(root)), 'converted', got[2]) for f, (got, _) in zip(files, out) if got and got[2]]
@@ -117,21 +121,26 @@ def gather(
     "Files and their classes as `Images`."
     got, found = read_files(files, size, root)
     ok = [i for i, g in enumerate(got) if g]
-    if not ok: raise ValueError(f"none of the {len(files)} files in {root} can be used; the first: {found[0][0]}: {found[0][2]}")
+    if not ok:
+        bad, _, why = found[0]
+        raise ValueError(f"none of the {len(files)} files in {root} can be used; the first: {bad}: {why}")
     path, y = [str(files[i].relative_to(root)) for i in ok], [classes.index(labels[i]) for i in ok]
     first, group, rows = {}, [], [*rows, *found]
     for n, i in enumerate(ok):
         twin = first.setdefault(got[i][1], n)
-        if twin != n: rows.append((path[n], 'duplicate', f'of {path[twin]}' + ('' if y[n] == y[twin] else f', which is in class {classes[y[twin]]!r}')))
+        if twin != n:
+            clash = '' if y[n] == y[twin] else f', which is in class {classes[y[twin]]!r}'
+            rows.append((path[n], 'duplicate', f'of {path[twin]}{clash}'))
         group.append(twin)
-    return Images(name, classes, path, torch.stack(no_colour([got[i][0] for i in ok])), torch.tensor(y), torch.tensor(group),
-                  pd.DataFrame(rows, columns=['path', 'what', 'why']))
+    x = torch.stack(no_colour([got[i][0] for i in ok]))
+    audit = pd.DataFrame(rows, columns=['path', 'what', 'why'])
+    return Images(name, classes, path, x, torch.tensor(y), torch.tensor(group), audit)
 
 # %% ../nbs/02_data.ipynb #4c3307ce
 def elpv(
     size: int, # height and width asked for, in pixels
-) -> Images: # 2,624 grey images in four grades
-    "ELPV solar cells, grade 0 (functional) to 3 (defective) from defect probability 0, 1/3, 2/3, 1; Buerhop-Lutz et al. 2018."
+) -> Images: # 2,624 grey images in four grades, from 0 (functional) to 3 (defective)
+    "ELPV solar cells, grades 0 to 3 from defect probability 0, 1/3, 2/3, 1; Buerhop-Lutz et al. 2018."
     root = Path(find_spec('elpv_dataset').origin).parent/'data'
     table = pd.read_csv(root/'labels.csv', sep=r'\s+', names=['path', 'probability', 'type'])
     grade = (table.probability*3).round().astype(int).astype(str)
@@ -146,10 +155,14 @@ def folder(
     root = Path(path).expanduser().resolve()
     classes = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith('.'))
     if len(classes) < 2:
-        raise ValueError(f"{root} has {len(classes)} sub-folders, needs one for each class and at least two: put the images of each class in a folder of its own")
-    hidden = lambda f: any(p.startswith('.') for p in f.relative_to(root).parts) or f.name in ('Thumbs.db', 'desktop.ini')
+        raise ValueError(f"{root} has {len(classes)} sub-folders, needs one for each class and at least two: "
+                         "put the images of each class in a folder of its own")
+    def hidden(f):
+        dotted = any(p.startswith('.') for p in f.relative_to(root).parts)
+        return dotted or f.name in ('Thumbs.db', 'desktop.ini')
     files = [f for c in classes for f in sorted((root/c).rglob('*')) if f.is_file() and not hidden(f)]
-    loose = [(f.name, 'skipped', 'not in a class folder') for f in sorted(root.iterdir()) if f.is_file() and not hidden(f)]
+    stray = [f for f in sorted(root.iterdir()) if f.is_file() and not hidden(f)]
+    loose = [(f.name, 'skipped', 'not in a class folder') for f in stray]
     if not files: raise ValueError(f"{root} has sub-folders {', '.join(classes)}, but no files in them")
     return gather(f'folder:{path}', files, [f.relative_to(root).parts[0] for f in files], classes, size, root, loose)
 
@@ -158,7 +171,8 @@ def check_name(
     name: str, # elpv, or folder:PATH
 ):
     "ValueError unless there is such a set, before anything is read; FileNotFoundError for a folder that is not there."
-    if name == 'elpv' and find_spec('elpv_dataset') is None: raise FileNotFoundError("data='elpv' needs the package elpv-dataset: pip install elpv-dataset")
+    if name == 'elpv' and find_spec('elpv_dataset') is None:
+        raise FileNotFoundError("data='elpv' needs the package elpv-dataset: pip install elpv-dataset")
     if name.startswith('folder:'):
         root = Path(name.removeprefix('folder:')).expanduser().resolve()
         if not root.is_dir(): raise FileNotFoundError(f"data={name!r}: there is no folder {root}")
@@ -174,7 +188,9 @@ def load(
     images = elpv(size) if name == 'elpv' else folder(name.removeprefix('folder:'), size)
     n = torch.bincount(images.y, minlength=len(images.classes))
     empty = [c for c, k in zip(images.classes, n) if k == 0]
-    if empty: raise ValueError(f"class {', '.join(empty)} of {name} has no image that can be used: add some, or remove the folder")
+    if empty:
+        raise ValueError(f"class {', '.join(empty)} of {name} has no image that can be used: "
+                         "add some, or remove the folder")
     return images
 
 # %% ../nbs/02_data.ipynb #56f6516b
@@ -191,8 +207,9 @@ def audit_counts(
     images: Images, # a set with its audit
 ) -> dict: # what: {why: how many}
     "The audit in a few numbers; reasons that name a size or a file are cut at the first colon or bracket."
-    why = images.audit.why.str.replace(r'of .*, which', 'which', regex=True).str.replace(r'^of .*', 'same pixels', regex=True)
-    why = why.str.replace(r'^\d+ x \d+: ', '', regex=True).str.split(r'[:(]', regex=True).str[0].str.strip()
+    why = images.audit.why.str.replace(r'of .*, which', 'which', regex=True)
+    why = why.str.replace(r'^of .*', 'same pixels', regex=True).str.replace(r'^\d+ x \d+: ', '', regex=True)
+    why = why.str.split(r'[:(]', regex=True).str[0].str.strip()
     return {what: rows.value_counts().to_dict() for what, rows in why.groupby(images.audit.what)}
 
 # %% ../nbs/02_data.ipynb #1554f8ea
@@ -234,11 +251,12 @@ def kfold(
     "Parts with equal shares of each class, groups whole; ValueError if a class has fewer groups than there are parts."
     from sklearn.model_selection import StratifiedGroupKFold
     for c in y.unique().tolist():
-        n = len(group[y == c].unique())
+        n, name = len(group[y == c].unique()), classes[c] if classes else c
+        if 1 == n < folds:
+            raise ValueError(f"class {name} has 1 image left: it can't be in training and held out too; add images")
         if n < folds:
-            raise ValueError(f"class {classes[c] if classes else c} has {n} different images for {parameter}={folds}: "
-                             f"use {parameter}={n} or less, or add images" if n > 1 else
-                             f"class {classes[c] if classes else c} has {n} image left: it can't be in training and held out too; add images")
+            raise ValueError(f"class {name} has {n} different images for {parameter}={folds}: "
+                             f"use {parameter}={n} or less, or add images")
     parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(y.numpy(), y.numpy(), group.numpy())
     return [torch.from_numpy(held) for _, held in parts]
 

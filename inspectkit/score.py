@@ -61,7 +61,7 @@ def bootstrap(
 # %% ../nbs/07_score.ipynb #c7663163
 def ordinal(
     counts: Tensor, # (K, K) confusion matrix of ordered classes
-) -> dict: # mean_distance in grades and off_by_two, lower is better; kappa in [-1, 1], higher is better, 0 if only one class is there
+) -> dict: # mean_distance (grades), off_by_two: lower is better; kappa in [-1, 1]: higher is better, 0 for one class
     "Errors that know the order of the grades; kappa as Cohen 1968 (Psychological Bulletin 70)."
     n, i = counts.sum().double(), torch.arange(len(counts)).double()
     gap = (i[:, None] - i).abs()
@@ -74,15 +74,17 @@ def report(
     y: Tensor, # (N,) true class
     prob: Tensor, # (N, K) predicted probabilities
 ) -> dict: # plain numbers and lists, for JSON
-    "Accuracy, macro means and their intervals, each class, the confusion matrix, ordinal errors, and what chance gives."
+    "Accuracy, macro means with intervals, each class, the confusion matrix, ordinal errors, and what chance gives."
     k, pred = prob.shape[1], prob.argmax(1)
     counts = confusion(y, pred, k)
     hit, n = int(counts.trace()), len(y)
     p, r, f = per_class(counts)
-    return dict(n=n, correct=hit, accuracy=hit/n, accuracy_ci=list(wilson(hit, n)), macro_precision=p.mean().item(), macro_recall=r.mean().item(),
-                macro_f1=f.mean().item(), **{f'{name}_ci': ci for name, ci in bootstrap(y, pred, k).items()},
+    macro = dict(macro_precision=p.mean().item(), macro_recall=r.mean().item(), macro_f1=f.mean().item())
+    intervals = {f'{name}_ci': ci for name, ci in bootstrap(y, pred, k).items()}
+    each = dict(precision=p.tolist(), recall=r.tolist(), f1=f.tolist(), n=counts.sum(1).tolist())
+    return dict(n=n, correct=hit, accuracy=hit/n, accuracy_ci=list(wilson(hit, n)), **macro, **intervals,
                 majority=counts.sum(1).max().item()/n, chance_recall=1/k, ordinal=ordinal(counts),
-                per_class=dict(precision=p.tolist(), recall=r.tolist(), f1=f.tolist(), n=counts.sum(1).tolist()), confusion=counts.tolist())
+                per_class=each, confusion=counts.tolist())
 
 # %% ../nbs/07_score.ipynb #dd00f2b9
 def paired(
@@ -91,16 +93,18 @@ def paired(
 ) -> dict: # mean of a - b, sd, low and high of its 95 % interval, n
     "The mean paired difference with Student's interval; ValueError for fewer than two pairs."
     from scipy.stats import t
-    if a.shape != b.shape or len(a) < 2: raise ValueError(f"need at least two pairs: a is {tuple(a.shape)}, b is {tuple(b.shape)}")
+    if a.shape != b.shape or len(a) < 2:
+        raise ValueError(f"need at least two pairs: a is {tuple(a.shape)}, b is {tuple(b.shape)}")
     d = (a - b).double()
-    half = t.ppf(.975, len(d) - 1)*d.std().item()/math.sqrt(len(d))
-    return dict(mean=d.mean().item(), sd=d.std().item(), low=d.mean().item() - half, high=d.mean().item() + half, n=len(d))
+    mean, sd = d.mean().item(), d.std().item()
+    half = t.ppf(.975, len(d) - 1)*sd/math.sqrt(len(d))
+    return dict(mean=mean, sd=sd, low=mean - half, high=mean + half, n=len(d))
 
 # %% ../nbs/07_score.ipynb #2a010313
 def mcnemar(
     only_a: int, # images that only the one model has right
     only_b: int, # images that only the other has right
 ) -> float: # p value, two-sided
-    "McNemar's exact test: are the images on which two models disagree split like coin tosses? McNemar 1947 (Psychometrika 12)."
+    "Exact test: do two models' disagreements split like coin tosses? McNemar 1947 (Psychometrika 12)."
     from scipy.stats import binomtest
     return 1. if only_a + only_b == 0 else float(binomtest(only_a, only_a + only_b).pvalue)

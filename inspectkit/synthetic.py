@@ -30,7 +30,8 @@ def scratch(
 ) -> Tensor: # (size, size) strength in [0, 1]
     "A straight line a quarter to a half of the image long."
     ys, xs = torch.meshgrid(*2*[torch.arange(size)/size], indexing='ij')
-    cx, cy, angle, half = (torch.rand(4, generator=gen)*torch.tensor([.5, .5, math.pi, .12]) + torch.tensor([.25, .25, 0, .12])).tolist()
+    spread, least = torch.tensor([.5, .5, math.pi, .12]), torch.tensor([.25, .25, 0, .12])
+    cx, cy, angle, half = (torch.rand(4, generator=gen)*spread + least).tolist()
     along = (xs - cx)*math.cos(angle) + (ys - cy)*math.sin(angle)
     across = (ys - cy)*math.cos(angle) - (xs - cx)*math.sin(angle)
     return torch.exp(-(across*size/1.2)**2) * (along.abs() < half)
@@ -71,7 +72,7 @@ def parts(
     n: int, # number of images; they take turns: normal, scratch, stain, blob
     size: int = 64, # height and width in pixels
     seed: int = 0, # of everything
-) -> tuple: # x (n, 1, size, size) float in [0, 1]; y (n,) 0 normal, 1 scratch, 2 stain, 3 blob; mask (n, size, size) bool
+) -> tuple: # x (n, 1, size, size) in [0, 1]; y (n,) 0 normal, 1 scratch, 2 stain, 3 blob; mask (n, size, size) bool
     "Brushed metal parts, three of four with a defect."
     gen = torch.Generator().manual_seed(seed)
     x, y = surface(n, size, gen), torch.arange(n) % 4

@@ -72,7 +72,7 @@ def test_exploding_loss_is_named():
     x, y = torch.randint(0, 255, (32, 1, 8, 8), dtype=torch.uint8), torch.arange(32) % 2
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 2))
     with pytest.raises(ArithmeticError, match='lower lr=1e\\+38'):
-        fit(net, make_optimizer('sgd', net.parameters(), 1e38), (x, y), (x, y), torch.zeros(3), torch.ones(3), epochs=9, batch_size=8)
+        fit(net, make_optimizer('sgd', net.parameters(), 1e38), (x, y), (x, y), (torch.zeros(3), torch.ones(3)), epochs=9, batch_size=8)
 
 
 FULL = """
@@ -81,10 +81,10 @@ from pathlib import Path
 from inspectkit.runs import whole
 from inspectkit.train import load_state, save_state
 f = Path(sys.argv[1])
-save_state(f, key='k', n=1)
+save_state(f, dict(key="k", n=1))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-for write in (lambda: save_state(f, key='k', w=torch.zeros(1_000_000)), lambda: save(f.with_suffix('.json'))):
+for write in (lambda: save_state(f, dict(key="k", w=torch.zeros(1_000_000))), lambda: save(f.with_suffix('.json'))):
     def save(p):
         with whole(p) as part: part.write_text('x'*1_000_000)
     try: write()

@@ -82,7 +82,7 @@ WRONG = [
     (['-p', 'data', 'folder:/nowhere/at all'], 'there is no folder /nowhere/at all'),
     (['-p', 'weights', 'imagenet'], "weights='imagenet' can't be had for cnn5"),
     (['-p', 'epochs', '0'], 'epochs=0 must be at least 1'),
-    (['-p', 'epochs', 'many'], "epochs='many' is a str, needs a int"),
+    (['-p', 'epochs', 'many'], "epochs='many' is str, needs int"),
     (['-p', 'lr', 'nan'], 'lr=nan is not a finite number'),
     (['-p', 'fold', '5'], 'fold=5 must be from 0 to 4'),
     (['-p', 'image_size', '8'], 'image_size=8 must be from 64 to 1024'),

@@ -46,8 +46,13 @@ def test_shape_of_a_module_notebook(nb):
     first = exported(nb)[0]
     assert all(isinstance(n, (ast.Import, ast.ImportFrom)) for n in ast.parse(first).body), 'the first export cell is imports only'
     for text in exported(nb):
-        assert len(text.splitlines()) - 1 <= 36, f'{nb.name}: an export cell of {len(text.splitlines())} lines:\n{text[:200]}'
-        assert all(len(l) <= 160 for l in text.splitlines()), f'{nb.name}: a line too long in\n{text[:200]}'
+        assert len(text.splitlines()) - 1 <= 30, f'{nb.name}: an export cell of {len(text.splitlines())} lines:\n{text[:200]}'
+
+
+@named('nb', NOTEBOOKS, ids=lambda p: p.stem)
+def test_120_columns(nb):
+    long = [l for c in cells(nb, 'code') for l in source(c).splitlines() if len(l) > 120 and not l.startswith('#|')]
+    assert not long, long
 
 
 @named('py', LIBRARY, ids=lambda p: p.stem)
@@ -80,7 +85,8 @@ def test_one_parameters_cell(nb):
 def test_reports_train_nothing(nb):
     code = [source(c) for c in cells(nb, 'code')]
     assert not any(m.startswith('inspectkit.train') for text in code for m, _ in imports(text))
-    assert all(c['outputs'] or re.fullmatch(r'(import|from|def|[\w, \[\]\']+ ?=|assert|#\|| )[\s\S]*', source(c)) for c in cells(nb, 'code')), 'outputs are committed'
+    shown = [c for c in cells(nb, 'code') if re.search(r'#\| label: fig-|^\w+(\.\w+\(\d*\))?$', source(c), re.M)]
+    assert shown and all(c['outputs'] for c in shown), 'the outputs of a report are committed'
 
 
 @named('nb', NOTEBOOKS, ids=lambda p: p.stem)
@@ -119,4 +125,4 @@ def test_names_of_no_machine_in_the_files():
     for name in listed:
         f = ROOT/name
         if f.suffix in ('.py', '.md', '.yml', '.toml', '.ini', '.json', '.csv', '.qmd', '.cff') and f.is_file() and f.stat().st_size < 2_000_000:
-            assert not re.search(r'(?<![\w.])/(home|root|work)/[\w.]+', f.read_text(encoding='utf-8')), name
+            assert not re.search(r'(?<![\w.])/(home|root)/[\w.]+', f.read_text(encoding='utf-8')), name
