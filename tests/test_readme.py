@@ -1,0 +1,27 @@
+"The README says what is there."
+import json, re
+
+
+def test_commands_exist(root):
+    text, make = (root/'README.md').read_text(encoding='utf-8'), (root/'Makefile').read_text(encoding='utf-8')
+    assert len(text.splitlines()) < 120
+    targets = set(re.findall(r'^    make (\w+)', text, re.M))
+    assert {'run', 'test'} <= targets and all(re.search(rf'^{t}:', make, re.M) for t in targets)
+    for path in re.findall(r'`((?:nbs|tools|studies|benchmarks|images|runs)/[\w./-]*)`|\]\((images/[\w.]+)\)', text):
+        assert (root/(path[0] or path[1])).exists(), path
+
+
+def test_every_module_is_listed(root):
+    text = (root/'README.md').read_text(encoding='utf-8')
+    for nb in (root/'nbs').glob('[0-9][0-9]_*.ipynb'): assert f'| `{nb.stem}` |' in text, nb.stem
+
+
+def test_verdicts_are_the_reports(root):
+    "Each line of the README's table stands in the stored output of the report it links to."
+    rows = re.findall(r'^\| \[(S\d)\]\((nbs/papers/\w+\.ipynb)\) \| (.+?) \| (.+?) \|$', (root/'README.md').read_text(encoding='utf-8'), re.M)
+    assert rows
+    for paper, report, claim, verdict in rows:
+        outputs = [o for c in json.loads((root/report).read_text(encoding='utf-8'))['cells'] for o in c.get('outputs', [])]
+        html = [''.join(o['data']['text/html']) for o in outputs if 'text/html' in o.get('data', {})]
+        found = [re.search(rf'<th>{re.escape(claim)}</th>(?:\s*<td>[^<]*</td>)*?\s*<td>{re.escape(verdict)}</td>\s*</tr>', h) for h in html]
+        assert any(found), f'{report} does not say {verdict!r} of {claim!r}'
