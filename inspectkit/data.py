@@ -118,7 +118,7 @@ def read_files(
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     with warnings.catch_warnings(), ThreadPoolExecutor(cores) as pool:
         warnings.simplefilter('ignore') # Pillow's, about sizes and EXIF: we look ourselves
-        out = list(tqdm(pool.map(one, files), 'reading images', len(files), delay=2, leave=False))
+        out = list(tqdm(pool.map(one, files), 'reading images', len(files), delay=2, mininterval=2, leave=False))
     rows = [(name(f), 'skipped', why) for f, (_, why) in zip(files, out) if why]
     rows += [(name(f), 'converted', got[2]) for f, (got, _) in zip(files, out) if got and got[2]]
     return [got for got, _ in out], rows

@@ -40,7 +40,7 @@ def learning_curves(
         ax.set(xlabel='epoch', ylabel=unit)
     axes[0].set_ylim(bottom=0)
     axes[1].set_ylim(0, 1)
-    axes[1].legend(loc='lower right')
+    axes[1].legend(loc='upper left', ncols=3)
     return list(axes)
 
 # %% ../nbs/14_plots.ipynb #9f8c6775
