@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NOTEBOOK := runs/first.ipynb
 
-.PHONY: run test lab clean-venv
+.PHONY: run test lab plan study
 
 run: .venv/.installed
 	@echo "Training AlexNet on 600 photographs of solar cells: about three minutes on two cores."
@@ -14,6 +14,15 @@ test: .venv/.installed
 	$(BIN)/nbdev_test --n_workers 2 --timing
 	$(BIN)/python -m pytest
 
+# make plan STUDY=corrosion: what is done, missing, failed, and how long the rest takes. make study: make the rest.
+SIZE ?= cores
+JOBS ?= 1
+plan: .venv/.installed
+	@$(BIN)/python workflow/study.py plan $(STUDY) --size $(SIZE)
+
+study: .venv/.installed
+	@$(BIN)/python workflow/study.py make $(STUDY) --size $(SIZE) --jobs $(JOBS) $(if $(PROFILE),--profile $(PROFILE)) $(if $(AGAIN),--again $(AGAIN))
+
 lab: .venv/.installed
 	$(BIN)/jupyter lab nbs
 
@@ -21,5 +30,5 @@ lab: .venv/.installed
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else f"Python 3.11 to 3.13 is needed, this is {sys.version.split()[0]}: try make PYTHON=python3.12")'
 	@echo "Installing into .venv: about four minutes and 6 GB, most of it PyTorch."
 	@$(BIN)/python -c "" 2>/dev/null || $(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[lab,dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[lab,studies,dev]'
 	@touch $@

@@ -13,4 +13,5 @@ def seconds(code, repeats=9):
 
 
 bare = seconds('pass')
-save('imports', {'seconds': {f'import {m}': seconds(f'import {m}') - bare for m in ('inspectkit', 'inspectkit.runs', 'inspectkit.train', 'torch')}})
+modules = ('inspectkit', 'inspectkit.runs', 'inspectkit.train', 'torch')
+save('imports', {'seconds': {f'import {m}': seconds(f'import {m}') - bare for m in modules}})

@@ -19,6 +19,7 @@ def alternate(ways, repeats):
 def save(name, result):
     "Print and write `benchmarks/<name>.json`."
     rounded = json.loads(json.dumps(result), parse_float=lambda v: float(f'{float(v):.3g}'))
-    text = json.dumps(dict(result=rounded, threads=torch.get_num_threads(), env=provenance()), indent=1, ensure_ascii=False)
+    written = dict(result=rounded, threads=torch.get_num_threads(), env=provenance('nbs/run_experiment.ipynb'))
+    text = json.dumps(written, indent=1, ensure_ascii=False)
     with whole(Path(__file__).with_name(f'{name}.json')) as part: part.write_text(text + '\n', encoding='utf-8')
     print(json.dumps(rounded, indent=1, ensure_ascii=False))

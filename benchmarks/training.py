@@ -45,7 +45,9 @@ def ours(model, precision):
 
 result = {}
 for model in ('cnn5', 'alexnet', 'resnet18'):
-    t = alternate({'bare bf16': bare(model, 'bf16'), 'ours bf16': ours(model, 'bf16'), 'default fp32': default(model)}, 3)
-    result[model] = dict(seconds_for_128_images=t, ours_against_bare=t['bare bf16']/t['ours bf16'], bf16_against_default=t['default fp32']/t['bare bf16'])
+    ways = {'bare bf16': bare(model, 'bf16'), 'ours bf16': ours(model, 'bf16'), 'default fp32': default(model)}
+    t = alternate(ways, 3)
+    result[model] = dict(seconds_for_128_images=t, ours_against_bare=t['bare bf16']/t['ours bf16'],
+                         bf16_against_default=t['default fp32']/t['bare bf16'])
     print(model, result[model], flush=True)
 save('training', result)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MAX_PIXELS', 'MIN_SIDE', 'Unusable', 'eight_bit', 'opened', 'upright', 'decode', 'Images', 'read_files', 'no_colour',
-           'gather', 'elpv', 'folder', 'check_name', 'load', 'data_hash', 'audit_counts', 'shares', 'draw', 'kfold',
-           'split']
+           'gather', 'root_of', 'check_name', 'hidden', 'elpv', 'folder', 'load', 'data_hash', 'files_hash',
+           'audit_counts', 'shares', 'draw', 'kfold', 'split']
 
 # %% ../nbs/02_data.ipynb #14481d96
 import hashlib, io, json, os, warnings
@@ -160,49 +160,62 @@ def gather(
     return Images(name, classes, path, x, torch.tensor(y), torch.tensor(group), audit)
 
 # %% ../nbs/02_data.ipynb #bf3d596f
+def root_of(
+    name: str, # elpv, or folder:PATH
+) -> Path: # of its folder, whether it is there or not
+    "Where a set lies; ValueError for an unknown name, FileNotFoundError for a package that is not installed."
+    if name.startswith('folder:'): return Path(name.removeprefix('folder:')).expanduser().resolve()
+    if name != 'elpv': raise ValueError(f"data={name!r} is not one of elpv, folder:PATH")
+    spec = find_spec('elpv_dataset')
+    if spec is None:
+        raise FileNotFoundError("data='elpv' needs the package elpv-dataset: pip install elpv-dataset")
+    return Path(spec.origin).parent/'data'
+
+# %% ../nbs/02_data.ipynb #b2a6ebbd
+def check_name(
+    name: str, # elpv, or folder:PATH
+):
+    "ValueError unless there is such a set, before anything is read; FileNotFoundError for a folder that is not there."
+    root = root_of(name)
+    if not root.is_dir(): raise FileNotFoundError(f"data={name!r}: there is no folder {root}")
+
+# %% ../nbs/02_data.ipynb #8996eacd
+def hidden(
+    file: Path, # in a set's folder
+    root: Path, # that folder
+) -> bool: # whether it is none of the user's images
+    "Files that systems leave in folders, and what begins with a dot."
+    return file.name in ('Thumbs.db', 'desktop.ini') or any(p.startswith('.') for p in file.relative_to(root).parts)
+
+# %% ../nbs/02_data.ipynb #988ea961
 def elpv(
     size: int, # height and width asked for, in pixels
 ) -> Images: # 2,624 grey images in four grades, from 0 (functional) to 3 (defective)
     "ELPV solar cells, grades 0 to 3 from defect probability 0, 1/3, 2/3, 1; Buerhop-Lutz et al. 2018."
-    root = Path(find_spec('elpv_dataset').origin).parent/'data'
+    root = root_of('elpv')
     table = pd.read_csv(root/'labels.csv', sep=r'\s+', names=['path', 'probability', 'type'])
     grade = (table.probability*3).round().astype(int).astype(str)
     return gather('elpv', [root/p for p in table.path], list(grade), list('0123'), size, root)
 
-# %% ../nbs/02_data.ipynb #b2a6ebbd
+# %% ../nbs/02_data.ipynb #243678f1
 def folder(
     path: str, # of a folder with one sub-folder a class
     size: int, # height and width asked for, in pixels
 ) -> Images: # every image below the sub-folders
     "Your own images: one sub-folder a class, its name the class; sub-folders of those are searched too."
-    root = Path(path).expanduser().resolve()
+    root = root_of(f'folder:{path}')
     classes = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith('.'))
     if len(classes) < 2:
         raise ValueError(f"{root} has {len(classes)} sub-folders, needs one for each class and at least two: "
                          "put the images of each class in a folder of its own")
-    def hidden(f):
-        dotted = any(p.startswith('.') for p in f.relative_to(root).parts)
-        return dotted or f.name in ('Thumbs.db', 'desktop.ini')
     def files_of(found): # a link to nowhere too: it is counted
-        return sorted((f for f in found if not f.is_dir() and not hidden(f)), key=lambda f: f.as_posix())
+        return sorted((f for f in found if not f.is_dir() and not hidden(f, root)), key=lambda f: f.as_posix())
     files = [f for c in classes for f in files_of((root/c).rglob('*'))]
     loose = [(f.name, 'skipped', 'not in a class folder') for f in files_of(root.iterdir())]
     if not files: raise ValueError(f"{root} has sub-folders {', '.join(classes)}, but no files in them")
     return gather(f'folder:{path}', files, [f.relative_to(root).parts[0] for f in files], classes, size, root, loose)
 
-# %% ../nbs/02_data.ipynb #8996eacd
-def check_name(
-    name: str, # elpv, or folder:PATH
-):
-    "ValueError unless there is such a set, before anything is read; FileNotFoundError for a folder that is not there."
-    if name == 'elpv' and find_spec('elpv_dataset') is None:
-        raise FileNotFoundError("data='elpv' needs the package elpv-dataset: pip install elpv-dataset")
-    if name.startswith('folder:'):
-        root = Path(name.removeprefix('folder:')).expanduser().resolve()
-        if not root.is_dir(): raise FileNotFoundError(f"data={name!r}: there is no folder {root}")
-    elif name != 'elpv': raise ValueError(f"data={name!r} is not one of elpv, folder:PATH")
-
-# %% ../nbs/02_data.ipynb #988ea961
+# %% ../nbs/02_data.ipynb #705cd0fc
 def load(
     name: str, # elpv, or folder:PATH
     size: int, # height and width asked for, in pixels
@@ -217,7 +230,7 @@ def load(
                          "add some, or remove the folder")
     return images
 
-# %% ../nbs/02_data.ipynb #ae13d35d
+# %% ../nbs/02_data.ipynb #1554f8ea
 def data_hash(
     images: Images, # what a run used
 ) -> str: # 16 hex digits
@@ -226,7 +239,18 @@ def data_hash(
     h.update(images.x.numpy().tobytes())
     return h.hexdigest()[:16]
 
-# %% ../nbs/02_data.ipynb #545a0f4c
+# %% ../nbs/02_data.ipynb #95c63c6a
+def files_hash(
+    name: str, # elpv, or folder:PATH
+) -> str: # 12 hex digits
+    "A hash of the names and sizes of a set's files, none of them read; FileNotFoundError where the set is not there."
+    check_name(name)
+    root = root_of(name)
+    found = sorted((f.relative_to(root).as_posix(), f.stat().st_size)
+                   for f in root.rglob('*') if f.is_file() and not hidden(f, root))
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:12]
+
+# %% ../nbs/02_data.ipynb #89879bc5
 def audit_counts(
     images: Images, # a set with its audit
 ) -> dict: # what: {why: how many}
@@ -236,7 +260,7 @@ def audit_counts(
     why = why.str.split(r'[:(]', regex=True).str[0].str.strip()
     return {what: rows.value_counts().to_dict() for what, rows in why.groupby(images.audit.what)}
 
-# %% ../nbs/02_data.ipynb #89879bc5
+# %% ../nbs/02_data.ipynb #a79f8894
 def shares(
     n: Tensor, # (K,) how many images each class has
     total: int, # how many to draw in all
@@ -248,7 +272,7 @@ def shares(
     for _ in range(total): take[torch.where(take < n, weight/(2*take + 1), -1.).argmax()] += 1
     return take
 
-# %% ../nbs/02_data.ipynb #7afc1afc
+# %% ../nbs/02_data.ipynb #0a567588
 def draw(
     images: Images, # a set
     total: int, # how many to draw; 0 for all
@@ -263,7 +287,7 @@ def draw(
     own = [torch.where(images.y == c)[0] for c in range(len(images.classes))]
     return images[torch.cat([o[torch.randperm(len(o), generator=gen)[:k]] for o, k in zip(own, take)]).sort().values]
 
-# %% ../nbs/02_data.ipynb #0a567588
+# %% ../nbs/02_data.ipynb #38423d5c
 def kfold(
     y: Tensor, # (N,) class
     group: Tensor, # (N,) images of one group stay together
@@ -285,7 +309,7 @@ def kfold(
     parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(y.numpy(), y.numpy(), group.numpy())
     return [torch.from_numpy(held) for _, held in parts]
 
-# %% ../nbs/02_data.ipynb #ee52ca8f
+# %% ../nbs/02_data.ipynb #226e4645
 def split(
     images: Images, # the drawn images
     test_parts: int, # one of so many parts is held out for the test, 5 in S1

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from contextlib import contextmanager, suppress
 from pathlib import Path
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 # %% ../nbs/05_models.ipynb #586e2dd9
 def network(

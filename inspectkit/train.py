@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 from .runs import whole
-from .augment import channel_stats, draw_affine, normalise, warp
+from .augment import draw_affine, normalise, warp
 from .models import eval_mode
 
 # %% ../nbs/06_train.ipynb #3cfa1386
@@ -32,8 +32,10 @@ def allowed_cores() -> float: # at least 1
 def free_cores(
     watch: float = .3, # seconds to look
 ) -> int: # at least 1
-    "Processors this process may use, less those that are busy."
+    "What OMP_NUM_THREADS says; without it, the processors this process may use, less those that are busy."
     import psutil
+    asked = os.environ.get('OMP_NUM_THREADS', '')
+    if asked.isdigit() and int(asked): return int(asked)
     busy = psutil.cpu_percent(watch)/100*os.cpu_count()
     return max(1, round(min(allowed_cores(), os.cpu_count() - busy)))
 

@@ -16,8 +16,8 @@ def root(): return ROOT
 def papermill():
     "Call papermill as on the command line; stdin closed, for on a pipe it would read the notebook from there."
     def call(*args, cwd=ROOT, **kw):
-        return subprocess.run([str(BIN/'papermill'), *map(str, args)], cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              env=os.environ | dict(PYTHONPATH=''), timeout=300, **kw)
+        return subprocess.run([str(BIN/'papermill'), *map(str, args)], cwd=cwd, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, env=os.environ | dict(PYTHONPATH=''), timeout=300, **kw)
     return call
 
 

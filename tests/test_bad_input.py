@@ -1,4 +1,5 @@
-"Bad input is normal: it is skipped and counted, or refused with its name and the way out; nothing that was there is lost."
+"""Bad input is normal: it is skipped and counted, or refused with its name and the way out;
+nothing that was there is lost."""
 import io, subprocess, sys, warnings
 import numpy as np, pytest, torch
 from PIL import Image
@@ -36,16 +37,19 @@ def test_everything_at_once(tmp_path):
     images = load(f'folder:{tmp_path}', 64)
     assert warnings.filters == filters # reading in threads leaves no warning switched off
     why = images.audit.set_index('path').why
-    want = dict(empty='zero bytes', notes='not an image', cut='truncated', twelve='brightest pixel 900', float='no fixed range', film='2 pages', dot='1 x 1', huge='megapixels',
-                gone='not readable', broken='',
+    want = dict(empty='zero bytes', notes='not an image', cut='truncated', twelve='brightest pixel 900',
+                float='no fixed range', film='2 pages', dot='1 x 1', huge='megapixels', gone='not readable', broken='',
                 cmyk='CMYK to RGB', palette='transparency', deep='16 bit to 8')
     for name, reason in want.items():
         rows = [w for p, w in why.items() if p.startswith(f'a/{name}.')]
         assert rows and all(reason in w for w in rows), (name, rows)
-    assert sorted(p for p in images.path) == sorted([f'{c}/{"xy"[i % 2]}{i}.png' for c in 'ab' for i in range(4)] + ['a/cmyk.jpg', 'a/palette.png', 'a/deep.tif'])
+    good = [f'{c}/{"xy"[i % 2]}{i}.png' for c in 'ab' for i in range(4)]
+    assert sorted(p for p in images.path) == sorted(good + ['a/cmyk.jpg', 'a/palette.png', 'a/deep.tif'])
 
 
-@pytest.mark.parametrize('name, message', [('none', 'has 0 sub-folders'), ('one', 'has 1 sub-folders'), ('hollow', 'no files in them'), ('broken', 'none of the 2 files')])
+@pytest.mark.parametrize('name, message', [
+    ('none', 'has 0 sub-folders'), ('one', 'has 1 sub-folders'),
+    ('hollow', 'no files in them'), ('broken', 'none of the 2 files')])
 def test_folders_that_hold_no_set(tmp_path, name, message):
     (tmp_path/'none').mkdir()
     save(tmp_path/'one'/'a'/'1.png')
@@ -70,14 +74,16 @@ def test_duplicates_stay_on_one_side(tmp_path):
 def test_one_image_in_a_class(tmp_path):
     for i in range(9): save(tmp_path/'a'/f'{i}.png', size=(30 + i, 30))
     save(tmp_path/'b'/'1.png')
-    with pytest.raises(ValueError, match="class b has 1 image left"): split(draw(load(f'folder:{tmp_path}', 64), 0, 0), 5, 5, 0, 0)
+    with pytest.raises(ValueError, match="class b has 1 image left"):
+        split(draw(load(f'folder:{tmp_path}', 64), 0, 0), 5, 5, 0, 0)
 
 
 def test_exploding_loss_is_named():
     x, y = torch.randint(0, 255, (32, 1, 8, 8), dtype=torch.uint8), torch.arange(32) % 2
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 2))
     with pytest.raises(ArithmeticError, match='lower lr=1e\\+38'):
-        fit(net, make_optimizer('sgd', net.parameters(), 1e38), (x, y), (x, y), (torch.zeros(3), torch.ones(3)), epochs=9, batch_size=8)
+        fit(net, make_optimizer('sgd', net.parameters(), 1e38), (x, y), (x, y), (torch.zeros(3), torch.ones(3)),
+            epochs=9, batch_size=8)
 
 
 FULL = """
@@ -100,15 +106,18 @@ print('kept:', load_state(f, 'k')['n'], sorted(p.name for p in f.parent.iterdir(
 
 def test_a_full_disk_loses_nothing(tmp_path):
     "A limit on the size of a file stands for a disk with no room left."
-    r = subprocess.run([sys.executable, '-c', FULL, str(tmp_path/'a.ckpt')], capture_output=True, text=True, timeout=120)
+    call = [sys.executable, '-c', FULL, str(tmp_path/'a.ckpt')]
+    r = subprocess.run(call, capture_output=True, text=True, timeout=120)
     assert r.returncode == 0, r.stderr
     assert r.stdout.count('refused: could not write') == 2 and "kept: 1 ['a.ckpt']" in r.stdout, r.stdout
 
 
 def test_import_is_light():
     "Nothing heavy is imported before it is needed."
-    code = 'import inspectkit, inspectkit.runs, sys; print([m for m in ("torch", "torchvision", "pandas", "timm", "matplotlib", "numpy") if m in sys.modules])'
-    assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout.strip() == '[]'
+    heavy = ('torch', 'torchvision', 'pandas', 'timm', 'matplotlib', 'numpy')
+    code = f'import inspectkit, inspectkit.runs, sys; print([m for m in {heavy} if m in sys.modules])'
+    r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert r.stdout.strip() == '[]'
 
 
 @pytest.mark.parametrize('mode', ['L', 'RGB', 'P', 'RGBA', 'LA', '1', 'CMYK'])

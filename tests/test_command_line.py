@@ -41,9 +41,11 @@ def test_the_json_holds_all_of_it(first, root):
     assert file.parent == root/'runs'/STUDY and file.stat().st_size < 300_000
     assert run['params']['n_images'] == 80 and run['params']['model'] == 'cnn5'
     env, m = run['env'], run['metrics']
-    assert {'commit', 'dirty', 'versions', 'cpu', 'device', 'precision', 'threads', 'seconds', 'data'} <= set(env) and set(env['seconds']) == {'read', 'train', 'score'}
+    assert {'commit', 'dirty', 'versions', 'cpu', 'device', 'precision', 'threads', 'seconds', 'data'} <= set(env)
+    assert set(env['seconds']) == {'read', 'train', 'score'}
     assert env['data']['n'] == 80 and [sum(env['data'][k]) for k in ('train', 'val', 'test')] == [51, 13, 16]
-    assert len(m['history']) == 2 and set(m['history'][0]) == {'train_loss', 'train_accuracy', 'val_loss', 'val_accuracy', 'seconds'}
+    assert len(m['history']) == 2
+    assert set(m['history'][0]) == {'train_loss', 'train_accuracy', 'val_loss', 'val_accuracy', 'seconds'}
     assert len(m['predictions']['path']) == 16 and all(abs(sum(p) - 1) < 1e-3 for p in m['predictions']['prob'])
     p = m['predictions']
     assert all(prob[k] > max(prob) - 1e-3 for prob, k in zip(p['prob'], p['pred'])) # rounded, two may tie
@@ -57,7 +59,8 @@ def test_the_weights_lie_beside_it(first):
     _, file, run = first
     with safe_open(file.with_suffix('.safetensors'), 'pt') as f:
         assert f.metadata()['model'] == 'cnn5' and f.metadata()['classes'].split('\n') == list('0123')
-        assert sum(f.get_tensor(k).numel() for k in f.keys() if not k.endswith(('running_mean', 'running_var', 'num_batches_tracked'))) == 6_256_135
+        buffers = ('running_mean', 'running_var', 'num_batches_tracked')
+        assert sum(f.get_tensor(k).numel() for k in f.keys() if not k.endswith(buffers)) == 6_256_135
     assert not file.with_suffix('.ckpt').exists()
 
 
@@ -106,19 +109,23 @@ def test_wrong_values_fail_at_once(papermill, tmp_path, args, message):
     r = papermill(NOTEBOOK, tmp_path/'o.ipynb', *args)
     assert r.returncode != 0 and message in r.stderr, r.stderr[-2000:]
     assert time.monotonic() - start < 20 # ten on a quiet machine
-    ran = [c['execution_count'] for c in json.loads((tmp_path/'o.ipynb').read_text(encoding='utf-8'))['cells'] if 'history = fit(' in ''.join(c['source'])]
+    cells = json.loads((tmp_path/'o.ipynb').read_text(encoding='utf-8'))['cells']
+    ran = [c['execution_count'] for c in cells if 'history = fit(' in ''.join(c['source'])]
     assert ran == [None], 'it trained first'
 
 
 def test_help_describes_every_parameter(papermill, root):
     from inspectkit.runs import defaults
     r = papermill(NOTEBOOK, '--help-notebook')
-    for name in defaults(NOTEBOOK): assert re.search(rf'^  {name}: \w+ \(default .+\)\s+\S+ \S+', r.stdout, re.M), f'{name} is not described:\n{r.stdout}'
+    for name in defaults(NOTEBOOK):
+        described = re.search(rf'^  {name}: \w+ \(default .+\)\s+\S+ \S+', r.stdout, re.M)
+        assert described, f'{name} is not described:\n{r.stdout}'
 
 
 def test_a_folder_of_photographs(papermill, photos, root, tmp_path):
     (photos/'良品'/'途中まで.jpg').write_bytes(b'\xff\xd8\xff\xe0 half a file')
-    r = papermill(NOTEBOOK, tmp_path/'o.ipynb', '-p', 'data', f'folder:{photos}', '-p', 'model', 'resnet18', *SMALL, '--log-output')
+    asked = ['-p', 'data', f'folder:{photos}', '-p', 'model', 'resnet18', *SMALL]
+    r = papermill(NOTEBOOK, tmp_path/'o.ipynb', *asked, '--log-output')
     assert r.returncode == 0, r.stderr[-3000:]
     run = result(root, r.stderr)[1]
     assert run['env']['data']['classes'] == ['blob', 'scratch', '良品'] and run['env']['data']['n'] == 72
@@ -131,4 +138,5 @@ def test_too_few_of_a_class(papermill, photos, tmp_path):
     shutil.copytree(photos, few)
     for f in sorted((few/'blob').iterdir())[5:]: f.unlink()
     r = papermill(NOTEBOOK, tmp_path/'o.ipynb', '-p', 'data', f'folder:{few}', *SMALL)
-    assert r.returncode != 0 and 'class blob has 4 different images for folds=5: use folds=4 or less, or add images' in r.stderr
+    message = 'class blob has 4 different images for folds=5: use folds=4 or less, or add images'
+    assert r.returncode != 0 and message in r.stderr

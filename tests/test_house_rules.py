@@ -4,15 +4,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOKS = sorted(p for p in (ROOT/'nbs').rglob('*.ipynb') if not any(x.startswith(('.', '_')) for x in p.relative_to(ROOT).parts))
+NOTEBOOKS = sorted(p for p in (ROOT/'nbs').rglob('*.ipynb')
+                   if not any(x.startswith(('.', '_')) for x in p.relative_to(ROOT).parts))
 MODULES = [p for p in NOTEBOOKS if re.match(r'\d\d_', p.name)]
 RUNS = [p for p in NOTEBOOKS if p.name.startswith('run_')]
 REPORTS = [p for p in NOTEBOOKS if p.parent.name == 'papers']
 LIBRARY = sorted((ROOT/'inspectkit').glob('[!_]*.py'))
+SCRIPTS = sorted(p for d in ('tests', 'benchmarks', 'tools', 'workflow') for p in (ROOT/d).rglob('*.py'))
 named = pytest.mark.parametrize
 
 
-def cells(nb, kind=None): return [c for c in json.loads(nb.read_text(encoding='utf-8'))['cells'] if kind in (None, c['cell_type'])]
+def cells(nb, kind=None):
+    every = json.loads(nb.read_text(encoding='utf-8'))['cells']
+    return [c for c in every if kind in (None, c['cell_type'])]
 def source(cell): return ''.join(cell['source'])
 def exported(nb): return [source(c) for c in cells(nb, 'code') if source(c).startswith('#| export\n')]
 def imports(text):
@@ -22,10 +26,11 @@ def imports(text):
 
 
 def test_every_kind_is_there():
-    assert len(MODULES) >= 9 and RUNS and REPORTS and len(LIBRARY) == len(MODULES)
+    assert len(MODULES) >= 9 and RUNS and REPORTS and SCRIPTS and len(LIBRARY) == len(MODULES)
     assert set(NOTEBOOKS) == set(MODULES + RUNS + REPORTS)
     from nbdev.doclinks import nbglob
-    assert {Path(p).resolve() for p in nbglob(ROOT/'nbs')} == set(NOTEBOOKS), 'what nbdev_test finds; with none it would pass'
+    found = {Path(p).resolve() for p in nbglob(ROOT/'nbs')}
+    assert found == set(NOTEBOOKS), 'what nbdev_test finds; with none it would pass'
 
 
 @named('nb', MODULES, ids=lambda p: p.stem)
@@ -35,7 +40,8 @@ def test_imports_only_downwards(nb):
         for module, names in imports(re.sub(r'^[%!].*$', '', text, flags=re.M)):
             assert '*' not in names
             if module == 'inspectkit': raise AssertionError(f'{nb.name}: spell out the module')
-            if module.startswith('inspectkit.'): assert number[module.split('.')[1]] < int(nb.stem[:2]), f'{nb.name} imports {module}'
+            if module.startswith('inspectkit.'):
+                assert number[module.split('.')[1]] < int(nb.stem[:2]), f'{nb.name} imports {module}'
 
 
 @named('nb', MODULES, ids=lambda p: p.stem)
@@ -45,10 +51,11 @@ def test_shape_of_a_module_notebook(nb):
     assert re.match(rf'# {nb.stem[3:]}\n\n> \S', source(all_cells[1]))
     assert source(all_cells[-1]) == '#| hide\nimport nbdev; nbdev.nbdev_export()'
     assert len(all_cells) < 60 and nb.stat().st_size < 500_000
-    first = exported(nb)[0]
-    assert all(isinstance(n, (ast.Import, ast.ImportFrom)) for n in ast.parse(first).body), 'the first export cell is imports only'
+    first = ast.parse(exported(nb)[0]).body
+    assert all(isinstance(n, (ast.Import, ast.ImportFrom)) for n in first), 'the first export cell is imports only'
     for text in exported(nb):
-        assert len(text.splitlines()) - 1 <= 30, f'{nb.name}: an export cell of {len(text.splitlines())} lines:\n{text[:200]}'
+        n = len(text.splitlines())
+        assert n - 1 <= 30, f'{nb.name}: an export cell of {n} lines:\n{text[:200]}'
 
 
 @named('nb', NOTEBOOKS, ids=lambda p: p.stem)
@@ -57,11 +64,18 @@ def test_120_columns(nb):
     assert not long, long
 
 
+@named('py', SCRIPTS, ids=lambda p: f'{p.parent.name}-{p.stem}')
+def test_120_columns_beside_the_notebooks(py):
+    long = [l for l in py.read_text(encoding='utf-8').splitlines() if len(l) > 120]
+    assert not long, long
+
+
 @named('py', LIBRARY, ids=lambda p: p.stem)
 def test_docments_complete(py):
     "A docstring for every function, and a comment behind every parameter and every result."
     text, missing = py.read_text(encoding='utf-8'), []
-    comments = {t.start[0] for t in tokenize.generate_tokens(iter(text.splitlines(True)).__next__) if t.type == tokenize.COMMENT}
+    tokens = tokenize.generate_tokens(iter(text.splitlines(True)).__next__)
+    comments = {t.start[0] for t in tokens if t.type == tokenize.COMMENT}
     for node in ast.parse(text).body:
         if not isinstance(node, ast.FunctionDef) or node.name.startswith('_'): continue
         if not ast.get_docstring(node): missing.append(f'{node.name}: docstring')
@@ -77,10 +91,11 @@ def test_docments_complete(py):
 def test_one_parameters_cell(nb):
     tagged = [source(c) for c in cells(nb, 'code') if 'parameters' in c['metadata'].get('tags', [])]
     assert len(tagged) == 1
-    for line in tagged[0].splitlines():
-        assert re.fullmatch(r'\w+: (str|int|float|bool|list) = [^=#]+  # [^=]+', line), f'papermill would lose this: {line}'
+    form = r'\w+: (str|int|float|bool|list) = [^=#]+  # [^=]+'
+    for line in tagged[0].splitlines(): assert re.fullmatch(form, line), f'papermill would lose this: {line}'
     assert not any(c['outputs'] for c in cells(nb, 'code')) and not exported(nb)
-    assert json.loads(nb.read_text())['metadata']['kernelspec'] == dict(display_name='python3', language='python', name='python3')
+    kernel = json.loads(nb.read_text())['metadata']['kernelspec']
+    assert kernel == dict(display_name='python3', language='python', name='python3')
 
 
 @named('nb', REPORTS, ids=lambda p: p.stem)
@@ -122,9 +137,11 @@ def test_notebooks_are_clean(copy):
 
 
 def test_names_of_no_machine_in_the_files():
-    listed = subprocess.run(['git', 'ls-files'], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    r = subprocess.run(['git', 'ls-files'], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = r.stdout.splitlines()
     assert listed
+    kinds = ('.py', '.md', '.yml', '.toml', '.ini', '.json', '.csv', '.qmd', '.cff')
     for name in listed:
         f = ROOT/name
-        if f.suffix in ('.py', '.md', '.yml', '.toml', '.ini', '.json', '.csv', '.qmd', '.cff') and f.is_file() and f.stat().st_size < 2_000_000:
+        if f.suffix in kinds and f.is_file() and f.stat().st_size < 2_000_000:
             assert not re.search(r'(?<![\w.])/(home|root)/[\w.]+', f.read_text(encoding='utf-8')), name

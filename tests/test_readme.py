@@ -18,10 +18,12 @@ def test_every_module_is_listed(root):
 
 def test_verdicts_are_the_reports(root):
     "Each line of the README's table stands in the stored output of the report it links to."
-    rows = re.findall(r'^\| \[(S\d)\]\((nbs/papers/\w+\.ipynb)\) \| (.+?) \| (.+?) \|$', (root/'README.md').read_text(encoding='utf-8'), re.M)
+    text = (root/'README.md').read_text(encoding='utf-8')
+    rows = re.findall(r'^\| \[(S\d)\]\((nbs/papers/\w+\.ipynb)\) \| (.+?) \| (.+?) \|$', text, re.M)
     assert rows
     for paper, report, claim, verdict in rows:
-        outputs = [o for c in json.loads((root/report).read_text(encoding='utf-8'))['cells'] for o in c.get('outputs', [])]
+        cells = json.loads((root/report).read_text(encoding='utf-8'))['cells']
+        outputs = [o for c in cells for o in c.get('outputs', [])]
         html = [''.join(o['data']['text/html']) for o in outputs if 'text/html' in o.get('data', {})]
-        found = [re.search(rf'<th>{re.escape(claim)}</th>(?:\s*<td>[^<]*</td>)*?\s*<td>{re.escape(verdict)}</td>\s*</tr>', h) for h in html]
-        assert any(found), f'{report} does not say {verdict!r} of {claim!r}'
+        row = rf'<th>{re.escape(claim)}</th>(?:\s*<td>[^<]*</td>)*?\s*<td>{re.escape(verdict)}</td>\s*</tr>'
+        assert any(re.search(row, h) for h in html), f'{report} does not say {verdict!r} of {claim!r}'

@@ -5,7 +5,8 @@ import psutil, pytest, torch
 
 NOTEBOOK = 'nbs/run_experiment.ipynb'
 STUDY = '_test_resume'
-ARGS = ['-p', 'model', 'cnn5', '-p', 'image_size', '64', '-p', 'n_images', '120', '-p', 'epochs', '12', '-p', 'threads', '1', '-p', 'dropout', '0.3',
+ARGS = ['-p', 'model', 'cnn5', '-p', 'image_size', '64', '-p', 'n_images', '120',
+        '-p', 'epochs', '12', '-p', 'threads', '1', '-p', 'dropout', '0.3',
         '-y', 'units: [16, 8]'] # small layers: a checkpoint after every epoch
 
 
@@ -35,8 +36,10 @@ def wait_for_epochs(folder, n, process):
 
 def test_sigkill_and_again(root, papermill, tmp_path):
     folder = root/'runs'/STUDY
-    call = [str(Path(sys.executable).parent/'papermill'), NOTEBOOK, str(tmp_path/'a.ipynb'), *ARGS, '-p', 'study', STUDY]
-    with open(tmp_path/'log', 'w') as log: p = subprocess.Popen(call, cwd=root, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    command = str(Path(sys.executable).parent/'papermill')
+    call = [command, NOTEBOOK, str(tmp_path/'a.ipynb'), *ARGS, '-p', 'study', STUDY]
+    with open(tmp_path/'log', 'w') as log:
+        p = subprocess.Popen(call, cwd=root, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     checkpoint = wait_for_epochs(folder, 2, p)
     family = [*psutil.Process(p.pid).children(recursive=True), p] # the kernel lives in a session of its own
     for q in family: q.send_signal(signal.SIGKILL)
