@@ -1,13 +1,20 @@
-"""What a study costs beside the work itself: a run through papermill against its cells in bare Python, and planning."""
+"""What a study costs beside the work itself.
+
+A run start to end: papermill against the same cells in bare Python. What is ours of that: a run that does nothing, in a
+study, against papermill alone on the same notebook. Planning, and two runs at once.
+"""
 import json, os, statistics, subprocess, sys, time
 from pathlib import Path
 from measure import save
 from inspectkit.runs import repo_root
-from inspectkit.studies import plan
 
 ROOT, NAME = repo_root(), '_bench'
-FILE, FOLDER = ROOT/'studies'/f'{NAME}.yaml', ROOT/'runs'/NAME
-BIN = Path(sys.executable).parent
+FILE, FOLDER, TOY = ROOT/'studies'/f'{NAME}.yaml', ROOT/'runs'/NAME, ROOT/'nbs'/'_bench.ipynb'
+PAPERMILL, LOG = Path(sys.executable).with_name('papermill'), FOLDER/'log.ipynb'
+REAL = dict(notebook='nbs/run_experiment.ipynb', minutes=.2, memory=4)
+SMALL = dict(model='cnn5', image_size=64, n_images=120, epochs=3)
+NOTHING = '''from inspectkit.runs import save_run
+save_run(dict(model=model, seed=seed, study=study), {}, {})'''
 BARE = '''import json, sys
 cells = [c for c in json.load(open(sys.argv[1]))['cells'] if c['cell_type'] == 'code']
 names = dict(display=print)
@@ -16,51 +23,66 @@ for c in cells:
     if 'parameters' in c['metadata'].get('tags', []): names.update(json.loads(sys.argv[2]))'''
 
 
-def planned(seeds, epochs=3):
-    params = dict(model='cnn5', image_size=64, n_images=120, epochs=epochs)
-    group = dict(notebook='nbs/run_experiment.ipynb', params=params, grid=dict(seed=list(range(seeds))))
-    FILE.write_text(json.dumps(dict(cores=[group | dict(minutes=.2, memory=4)])))
+def toy():
+    "The notebook of a run that does nothing."
+    sources = [('model: str = "toy"\nseed: int = 0\nstudy: str = "smoke"', ['parameters']), (NOTHING, [])]
+    cells = [dict(cell_type='code', id=f'c{len(s)}', metadata=dict(tags=t), source=s, outputs=[], execution_count=None)
+             for s, t in sources]
+    kernel = dict(name='python3', display_name='python3', language='python')
+    TOY.write_text(json.dumps(dict(cells=cells, metadata=dict(kernelspec=kernel), nbformat=4, nbformat_minor=5)))
+    return dict(notebook='nbs/_bench.ipynb', minutes=.1, memory=1)
+
+
+def planned(group, seeds, **params):
+    FILE.write_text(json.dumps(dict(cores=[group | dict(params=params, grid=dict(seed=list(range(seeds))))])))
     for f in FOLDER.glob('*'): f.unlink()
 
 
-def seconds(*call, n=1, **env):
+def seconds(*call):
+    env = os.environ | dict(OMP_NUM_THREADS=str(os.cpu_count()), MPLBACKEND='agg')
+    quiet = dict(stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     start = time.perf_counter()
-    for _ in range(n):
-        quiet = dict(stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        subprocess.run(list(map(str, call)), check=True, cwd=ROOT, env=os.environ | env, **quiet)
-    return (time.perf_counter() - start)/n
+    subprocess.run(list(map(str, call)), check=True, cwd=ROOT, env=env, **quiet)
+    return time.perf_counter() - start
 
 
 def study(what, *more): return seconds(sys.executable, 'workflow/study.py', what, NAME, *more)
 
 
-result = {}
+def median(ways, repeats=3):
+    "They take turns; the first round brings the files into memory and does not count."
+    rounds = [[f() for f in ways.values()] for _ in range(repeats + 1)][1:]
+    return {k: statistics.median(v) for k, v in zip(ways, zip(*rounds))}
+
+
+def some_in_a_study(n):
+    planned(toy(), n)
+    return study('make')
+
+
+def real_at_once(jobs):
+    planned(REAL, 4, **SMALL | dict(epochs=20))
+    return study('make', '--jobs', jobs)
+
+
+FOLDER.mkdir(parents=True, exist_ok=True)
+toy()
+options = [a for k, v in (SMALL | dict(study=NAME)).items() for a in ('-p', k, v)]
+bare = [sys.executable, '-c', BARE, REAL['notebook'], json.dumps(SMALL | dict(study=NAME))]
 try:
-    planned(1)
-    line, = plan(NAME)
-    given = [a for k in ('model', 'image_size', 'n_images', 'epochs', 'study') for a in ('-p', k, line['params'][k])]
-    cores = dict(OMP_NUM_THREADS=str(os.cpu_count()), MPLBACKEND='agg') # as a study of one run at a time gives it
-    bare = [sys.executable, '-c', BARE, line['notebook'], json.dumps(line['params'])]
-    rounds = [(seconds(*bare, **cores), seconds(BIN/'papermill', line['notebook'], FOLDER/'log.ipynb', *given, **cores))
-              for _ in range(4)][1:] # the first brings the files into memory
-    t = {k: statistics.median(v) for k, v in zip(('bare python', 'papermill'), zip(*rounds))}
-    planned(6)
-    t['study of 6'] = study('make')
-    t['nothing to do'] = study('make')
-    planned(2)
-    t['study of 2'] = study('make')
-    t['a run more in a study'] = (t['study of 6'] - t['study of 2'])/4
-    planned(5000)
-    t['plan of 5000'] = study('plan')
-    t['plan of 5000 by Snakemake'] = seconds(BIN/'snakemake', '-n', '-q', '--cores', 2, '--config', f'study={NAME}')
-    for jobs in (1, 2):
-        planned(4, 40)
-        t[f'4 runs of 40 epochs, {jobs} at once'] = study('make', '--jobs', jobs)
-    one, two = (t[f'4 runs of 40 epochs, {jobs} at once'] for jobs in (1, 2))
-    result = dict(seconds=t, overhead_of_a_run=t['a run more in a study'] - t['bare python'],
-                  ours=t['a run more in a study'] - t['papermill'], two_at_once_against_the_better=two/min(one, two))
+    t = median({'real, bare python': lambda: seconds(*bare),
+                'real, papermill': lambda: seconds(PAPERMILL, REAL['notebook'], LOG, *options)})
+    t |= median({'nothing, papermill': lambda: seconds(PAPERMILL, TOY, LOG, '-p', 'study', NAME),
+                 'nothing, study of 2': lambda: some_in_a_study(2), 'nothing, study of 10': lambda: some_in_a_study(10)})
+    t['all is done'] = study('make')
+    planned(REAL, 5000, **SMALL)
+    t |= median({'plan of 5000': lambda: study('plan')})
+    t |= median({'4 runs, one at once': lambda: real_at_once(1), '4 runs, two at once': lambda: real_at_once(2)}, 1)
+    one, two = t['4 runs, one at once'], t['4 runs, two at once']
+    ours = (t['nothing, study of 10'] - t['nothing, study of 2'])/8 - t['nothing, papermill']
+    overhead = t['real, papermill'] - t['real, bare python'] + ours
+    result = dict(seconds=t, overhead_of_a_run=overhead, ours_of_that=ours, two_at_once_by_the_better=two/min(one, two))
 finally:
-    planned(1)
-    FILE.unlink()
+    for f in (*FOLDER.glob('*'), FILE, TOY): f.unlink(missing_ok=True)
     FOLDER.rmdir()
 save('study', result)

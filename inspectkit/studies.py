@@ -104,16 +104,14 @@ def checker(
 ): # a function of a run's parameters, which raises what the notebook would
     "The notebook's own checks, without the notebook."
     cells = code_cells(notebook)
-    first = next(i for i, (source, tags) in enumerate(cells) if 'parameters' in tags) + 1
-    last = max((i for i, (source, tags) in enumerate(cells) if 'checks' in tags), default=first - 1) + 1
-    def code(part): return compile('\n'.join(source for source, tags in part), notebook, 'exec')
-    before, after = code(cells[:first]), code(cells[first:last])
-    def check(params):
-        names = dict(__name__='checks')
-        exec(before, names)
-        names.update(params)
-        exec(after, names)
-    return check
+    last = max((i for i, (source, tags) in enumerate(cells) if {'checks', 'parameters'} & set(tags)), default=-1) + 1
+    once = dict(__name__='checks')
+    def code(checks): # what is between the checks are imports
+        chosen = [source for i, (source, tags) in enumerate(cells[:last]) if ('checks' in tags) is checks]
+        return compile('\n'.join(chosen), notebook, 'exec')
+    exec(code(False), once)
+    again = code(True)
+    return lambda params: exec(again, once | params)
 
 # %% ../nbs/15_studies.ipynb #a5bdeeb8
 def check_values(
@@ -165,8 +163,9 @@ def outdated(
     env = run['env']
     commit = (env.get('commit') or 'no commit')[:8]
     if env.get('code') != code: return f'made by older code ({commit})'
-    changed = files and env['data'].get('files', files) != files
-    return f"made from other files than {env['data']['name']} has now" if changed else ''
+    data = env.get('data', {})
+    changed = files and data.get('files', files) != files
+    return f"made from other files than {data['name']} has now" if changed else ''
 
 # %% ../nbs/15_studies.ipynb #9b64ac4f
 def state(
@@ -180,7 +179,7 @@ def state(
         try: run = read_run(path)
         except ValueError as e: return dict(state='failed', why=str(e), minutes=nothing)
         why = outdated(run, code, files)
-        return dict(state='older' if why else 'done', why=why, minutes=sum(run['env']['seconds'].values())/60)
+        return dict(state='older' if why else 'done', why=why, minutes=sum(run['env'].get('seconds', {}).values())/60)
     if log.exists() and (why := how_it_ended(log)): return dict(state='failed', why=why, minutes=nothing)
     begun = log.exists() or path.with_suffix('.ckpt').exists()
     return dict(state='begun' if begun else 'missing', why='', minutes=nothing)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BF16_ON_CPU', 'OPTIMIZERS', 'COLUMNS', 'allowed_cores', 'free_cores', 'has_bf16', 'pick_precision', 'pick_device',
-           'make_optimizer', 'autocast', 'predict', 'seeded', 'batches', 'train_epoch', 'save_state', 'load_state',
-           'evaluate', 'fit', 'best_epoch', 'stopped', 'epoch_bar', 'check_loss', 'resume', 'keep']
+           'check_optimizer', 'make_optimizer', 'autocast', 'predict', 'seeded', 'batches', 'train_epoch', 'save_state',
+           'load_state', 'evaluate', 'fit', 'best_epoch', 'stopped', 'epoch_bar', 'check_loss', 'resume', 'keep']
 
 # %% ../nbs/06_train.ipynb #857bd0d8
 import os, time, warnings
@@ -74,6 +74,16 @@ def pick_device(
 # %% ../nbs/06_train.ipynb #4449900a
 OPTIMIZERS = 'sgd', 'rmsprop', 'adam', 'adamw'
 
+def check_optimizer(
+    name: str, # one of `OPTIMIZERS`
+    momentum: float = 0., # of sgd and rmsprop
+):
+    "ValueError for an unknown name, or for a momentum that the optimiser does not have."
+    if name not in OPTIMIZERS: raise ValueError(f"optimizer={name!r} is not one of {', '.join(OPTIMIZERS)}")
+    if momentum and name.startswith('adam'):
+        raise ValueError(f"momentum={momentum} is of sgd and rmsprop, {name} has none: leave it 0")
+
+# %% ../nbs/06_train.ipynb #64a8a900
 def make_optimizer(
     name: str, # one of `OPTIMIZERS`
     weights, # parameters of the model
@@ -82,14 +92,13 @@ def make_optimizer(
     weight_decay: float = 0., # L2; decoupled for adamw
 ) -> torch.optim.Optimizer: # fused where PyTorch has that
     "The optimiser called `name`."
-    if name not in OPTIMIZERS: raise ValueError(f"optimizer={name!r} is not one of {', '.join(OPTIMIZERS)}")
+    check_optimizer(name, momentum)
     if name == 'sgd': return torch.optim.SGD(weights, lr, momentum, weight_decay=weight_decay, fused=True)
     if name == 'rmsprop': return torch.optim.RMSprop(weights, lr, momentum=momentum, weight_decay=weight_decay)
-    if momentum: raise ValueError(f"momentum={momentum} is of sgd and rmsprop, {name} has none: leave it 0")
     kind = torch.optim.Adam if name == 'adam' else torch.optim.AdamW
     return kind(weights, lr, weight_decay=weight_decay, fused=True)
 
-# %% ../nbs/06_train.ipynb #8db5de23
+# %% ../nbs/06_train.ipynb #e1f2e0ad
 def autocast(
     device: str, # cpu or cuda
     precision: str, # bf16 or fp32
@@ -97,7 +106,7 @@ def autocast(
     "Products in bf16, or nothing."
     return torch.autocast(device, torch.bfloat16) if precision == 'bf16' else nullcontext()
 
-# %% ../nbs/06_train.ipynb #e1f2e0ad
+# %% ../nbs/06_train.ipynb #51b22a86
 @torch.no_grad()
 def predict(
     model: nn.Module, # its mode is restored
@@ -112,7 +121,7 @@ def predict(
     with eval_mode(model), autocast(device.type, precision):
         return torch.cat([model(normalise(b.to(device), mean, std)).float().cpu() for b in x.split(batch_size)])
 
-# %% ../nbs/06_train.ipynb #7dd32677
+# %% ../nbs/06_train.ipynb #859f84c9
 @contextmanager
 def seeded(
     seed: int, # of the run
@@ -124,7 +133,7 @@ def seeded(
         torch.manual_seed(number)
         yield torch.Generator().manual_seed(number)
 
-# %% ../nbs/06_train.ipynb #859f84c9
+# %% ../nbs/06_train.ipynb #24dd0871
 def batches(
     n: int, # number of images
     batch_size: int, # images at once
@@ -135,7 +144,7 @@ def batches(
     if len(cut) > 1 and len(cut[-1]) == 1: cut[-2:] = [torch.cat(cut[-2:])]
     return cut
 
-# %% ../nbs/06_train.ipynb #24dd0871
+# %% ../nbs/06_train.ipynb #54b7f61c
 def train_epoch(
     model: nn.Module, # trained
     opt: torch.optim.Optimizer, # of its weights
@@ -162,7 +171,7 @@ def train_epoch(
         loss_sum, hits = loss_sum + loss.detach()*len(i), hits + (logits.argmax(1) == yb).sum()
     return float(loss_sum)/len(x), float(hits)/len(x)
 
-# %% ../nbs/06_train.ipynb #472fadf1
+# %% ../nbs/06_train.ipynb #4cec2581
 def save_state(
     path: Path, # the checkpoint
     state: dict, # tensors, numbers, strings, and lists and dicts of them
@@ -173,7 +182,7 @@ def save_state(
     except RuntimeError as e: # what PyTorch makes of a write that failed
         raise OSError(f"could not write {path}: is the disk full? What was there before is untouched") from e
 
-# %% ../nbs/06_train.ipynb #4cec2581
+# %% ../nbs/06_train.ipynb #5dc8e9f7
 def load_state(
     path: Path, # the checkpoint
     key: str, # what it must belong to
@@ -187,7 +196,7 @@ def load_state(
         why = 'belongs to other parameters or data'
     warnings.warn(f'{path.name} {why}: training starts from the beginning')
 
-# %% ../nbs/06_train.ipynb #318e7958
+# %% ../nbs/06_train.ipynb #0da5505d
 def evaluate(
     logits: Tensor, # (N, K)
     y: Tensor, # (N,) class
@@ -195,7 +204,7 @@ def evaluate(
     "Loss and accuracy of predictions."
     return nn.functional.cross_entropy(logits, y).item(), (logits.argmax(1) == y).float().mean().item()
 
-# %% ../nbs/06_train.ipynb #0da5505d
+# %% ../nbs/06_train.ipynb #0fceb8a5
 def fit(
     model: nn.Module, # trained; ends with the weights of the best epoch
     opt: torch.optim.Optimizer, # of its weights
@@ -226,7 +235,7 @@ def fit(
     model.load_state_dict(best)
     return history
 
-# %% ../nbs/06_train.ipynb #108eca5e
+# %% ../nbs/06_train.ipynb #e039602d
 COLUMNS = 'train_loss', 'train_accuracy', 'val_loss', 'val_accuracy', 'seconds'
 
 def best_epoch(
@@ -243,7 +252,7 @@ def stopped(
     "Early stopping."
     return bool(patience and history and len(history) - 1 - best_epoch(history) >= patience)
 
-# %% ../nbs/06_train.ipynb #e039602d
+# %% ../nbs/06_train.ipynb #1894b916
 def epoch_bar(
     history: list, # one dict an epoch; grows while the loop runs
     epochs: int, # how many there are to be
@@ -256,7 +265,7 @@ def epoch_bar(
             bar.set_postfix({k: f'{history[-1][k]:.3f}' for k in ('val_loss', 'val_accuracy')}, refresh=False)
             bar.update()
 
-# %% ../nbs/06_train.ipynb #1894b916
+# %% ../nbs/06_train.ipynb #e43be373
 def check_loss(
     loss: float, # of the training images
     val_loss: float, # of the validation images
@@ -268,7 +277,7 @@ def check_loss(
         raise ArithmeticError(f"the loss in epoch {epoch + 1} is {loss:.3g} in training, {val_loss:.3g} in validation: "
                               f"lower lr={opt.param_groups[0]['lr']:g}, or use precision=fp32")
 
-# %% ../nbs/06_train.ipynb #e43be373
+# %% ../nbs/06_train.ipynb #060223c1
 def resume(
     model: nn.Module, # gets the saved weights
     opt: torch.optim.Optimizer, # gets the saved state
