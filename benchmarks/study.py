@@ -73,7 +73,8 @@ try:
     t = median({'real, bare python': lambda: seconds(*bare),
                 'real, papermill': lambda: seconds(PAPERMILL, REAL['notebook'], LOG, *options)})
     t |= median({'nothing, papermill': lambda: seconds(PAPERMILL, TOY, LOG, '-p', 'study', NAME),
-                 'nothing, study of 2': lambda: some_in_a_study(2), 'nothing, study of 10': lambda: some_in_a_study(10)})
+                 'nothing, study of 2': lambda: some_in_a_study(2),
+                 'nothing, study of 10': lambda: some_in_a_study(10)})
     t['all is done'] = study('make')
     planned(REAL, 5000, **SMALL)
     t |= median({'plan of 5000': lambda: study('plan')})

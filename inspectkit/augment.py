@@ -78,11 +78,14 @@ def normalise(
     x: Tensor, # (N, C, H, W) uint8 or float in [0, 255]; C 1 or 3
     mean: Tensor, # (3,) of each channel, in [0, 1]
     std: Tensor, # (3,) of each channel, in [0, 1], above zero
+    overwrite: bool = False, # whether the memory of a float `x` may be used for the result
 ) -> Tensor: # (N, 3, H, W) float32; not to be written to, for channels may share memory
     "Bytes as the network wants them: (x/255 - mean)/std for red, green and blue (S1 section 2, method 5)."
     a, b = 1/(255*std), -mean/std
     if (a == a[0]).all() and (b == b[0]).all(): a, b = a[:1], b[:1]
-    return torch.addcmul(b.view(-1, 1, 1).to(x.device), x.float(), a.view(-1, 1, 1).to(x.device)).expand(-1, 3, -1, -1)
+    a, b, y = a.view(-1, 1, 1).to(x.device), b.view(-1, 1, 1).to(x.device), x.float()
+    place = y if (overwrite or y is not x) and len(a) in (1, x.shape[1]) else None # new memory costs more than the sums
+    return torch.addcmul(b, y, a, out=place).expand(-1, 3, -1, -1)
 
 # %% ../nbs/04_augment.ipynb #d35d49f6
 def channel_stats(

@@ -163,7 +163,7 @@ def train_epoch(
     for i in batches(len(x), batch_size, gen):
         xb, yb = x[i].to(device), y[i].to(device)
         if augment is not None: xb = warp(xb, draw_affine(len(i), gen, aspect=x.shape[-1]/x.shape[-2], **augment))
-        with autocast(device.type, precision): logits = model(normalise(xb, mean, std))
+        with autocast(device.type, precision): logits = model(normalise(xb, mean, std, overwrite=True))
         loss = nn.functional.cross_entropy(logits.float(), yb)
         opt.zero_grad()
         loss.backward()

@@ -115,7 +115,7 @@ def test_wrong_values_fail_at_once(papermill, tmp_path, args, message):
 
 
 def test_help_describes_every_parameter(papermill, root):
-    from inspectkit.runs import defaults
+    from inspectkit.studies import defaults
     r = papermill(NOTEBOOK, '--help-notebook')
     for name in defaults(NOTEBOOK):
         described = re.search(rf'^  {name}: \w+ \(default .+\)\s+\S+ \S+', r.stdout, re.M)

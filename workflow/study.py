@@ -70,7 +70,7 @@ def main():
     table = states(runs)
     done = table.state.isin(['done', 'older'])
     if a.what == 'plan': print(summary(table).to_string())
-    print('\n'.join(trouble(table)))
+    for text in trouble(table, ('failed', 'older') if a.what == 'plan' else ('failed',)): print(text)
     left = table.expected[~done].sum()
     print(f'{done.sum()} of {len(table)} runs are done, about {left:.0f} min of work are left')
     if a.what == 'plan' or (done.all() and not (a.again and table.state.eq('older').any())): return
