@@ -118,8 +118,8 @@ def test_nothing_of_one_machine_is_stored(nb):
 def copy(tmp_path_factory):
     "The project without its environment, to run nbdev's commands on."
     there = tmp_path_factory.mktemp('copy')/'project'
-    skipped = shutil.ignore_patterns('.venv', '.git', '.snakemake', 'runs', '__pycache__', '*.egg-info', '_test*', '_bench*')
-    shutil.copytree(ROOT, there, ignore=skipped)
+    made = '.venv', '.git', '.snakemake', 'runs', '__pycache__', '*.egg-info', '_test*', '_bench*'
+    shutil.copytree(ROOT, there, ignore=shutil.ignore_patterns(*made))
     return there
 
 
