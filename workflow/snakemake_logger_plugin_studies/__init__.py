@@ -56,5 +56,6 @@ class LogHandler(LogHandlerBase):
     def say(self, record):
         "Snakemake's own errors, but for what the report says of each run at the end."
         text = record.getMessage()
-        if vars(record).get('exception') == 'CalledProcessError' or 'CalledProcessError' in text: return
+        if vars(record).get('exception') == 'CalledProcessError': return
+        if any(known in text for known in ('CalledProcessError', 'a job execution failed', 'did not complete')): return
         print(text, vars(record).get('traceback') or '', file=sys.stderr)
