@@ -110,8 +110,8 @@ def one_trial(
     if len(earlier) >= n_trials:
         study.tell(trial, state=TrialState.FAIL)
         return
-    state = np.random.SeedSequence([seed, trial.number]).generate_state(1)[0]
-    study.sampler = optuna.samplers.TPESampler(seed=int(state))
+    own_seed = np.random.SeedSequence([seed, trial.number]).generate_state(1)[0]
+    study.sampler = optuna.samplers.TPESampler(seed=int(own_seed))
     try:
         with alive(trial, beat): value = objective(trial)
     except optuna.TrialPruned: state, value = TrialState.PRUNED, None

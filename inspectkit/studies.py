@@ -7,7 +7,7 @@ __all__ = ['NEEDS', 'STATES', 'defaults', 'check_group', 'groups', 'runs_of', 'p
            'how_it_ended', 'outdated', 'state', 'states', 'summary', 'trouble', 'load_plan']
 
 # %% ../nbs/15_studies.ipynb #7ce0f819
-import ast, contextlib, json, os, re, shlex
+import ast, contextlib, json, re, shlex
 from itertools import product
 from pathlib import Path
 import pandas as pd

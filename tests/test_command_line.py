@@ -1,5 +1,5 @@
 "The run notebook as people call it: `papermill nbs/run_experiment.ipynb ... -p name value`."
-import json, re, subprocess, time
+import json, re, time
 import pytest
 
 NOTEBOOK = 'nbs/run_experiment.ipynb'

@@ -1,7 +1,7 @@
 "Studies: one plan, many runs; nothing done twice, nothing lost, whatever is killed."
 import json, os, random, signal, subprocess, sys, time
 from pathlib import Path
-import psutil, pytest
+import pytest
 import slurm
 
 BIN = Path(sys.executable).parent
@@ -176,8 +176,8 @@ def test_each_run_has_a_gpu_of_its_own(root, tmp_path):
     assert {gpu for _, gpu in seen[:2]} == {'0', '1'} and seen[2][0] - seen[0][0] > .9
 
 
-def test_a_full_disk(root, plan, tmp_path):
-    "A file system of one megabyte holds the results of the runs: what does not fit fails, and can be made later."
+def test_a_full_disk(root, plan):
+    "A file system of 64 kB holds the results of the runs: what does not fit fails, and can be made later."
     plan(dict(grid=dict(seed=[0, 1])))
     folder = root/'runs'/STUDY
     folder.mkdir(parents=True)

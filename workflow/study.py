@@ -43,7 +43,6 @@ def start(a, more):
     print('made by  ' + shlex.join(['snakemake', *line[1:], *more]), flush=True)
     os.chdir(repo_root())
     os.environ['PYTHONPATH'] = os.pathsep.join(['workflow', *filter(None, [os.environ.get('PYTHONPATH')])])
-    os.environ['PATH'] = f'{BIN}{os.pathsep}{os.environ["PATH"]}'
     if any(Path('.snakemake/locks').glob('*')):
         if pids := list(others()): sys.exit(f'snakemake is at work here already, process {pids[0]}: wait for it')
         subprocess.run([*line, '--unlock'], check=True, capture_output=True) # left by one that was killed
