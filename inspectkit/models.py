@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['RESNET18', 'MODELS', 'IMAGENET', 'network', 'cnn5', 'alexnet', 'not_in_place', 'resnet18', 'efficientnet_lite0',
-           'answers', 'resnet18_file', 'lite0_file', 'fill_features', 'mean_std', 'check_model', 'build', 'eval_mode']
+           'answers', 'resnet18_file', 'lite0_file', 'fill_features', 'mean_std', 'check_model', 'build', 'freeze',
+           'eval_mode']
 
 # %% ../nbs/05_models.ipynb #de37851b
 import hashlib, socket, threading
@@ -199,7 +200,17 @@ def build(
     if weights == 'none': return m
     return fill_features(m, torch.load(IMAGENET[model][0](), map_location='cpu', weights_only=True))
 
-# %% ../nbs/05_models.ipynb #2810ca58
+# %% ../nbs/05_models.ipynb #1c1d30ac
+def freeze(
+    m: nn.Sequential, # features, then head; changed
+    share: float, # of the features' layers, in [0, 1]; the first ones
+) -> nn.Sequential: # the same one
+    "Stop the training of the first layers."
+    layers = [l for l in m.features.modules() if list(l.parameters(recurse=False))]
+    for l in layers[:round(share*len(layers))]: l.requires_grad_(False)
+    return m
+
+# %% ../nbs/05_models.ipynb #06dd5bbe
 @contextmanager
 def eval_mode(
     m: nn.Module, # as it was again afterwards
