@@ -8,7 +8,7 @@ from inspectkit.search import open_storage
 
 BIN = Path(sys.executable).parent
 STUDY, N = '_test_search', 6
-GIVEN = dict(n_trials=N, epochs=3000, n_images=100, beat=.5, grace=3, study=STUDY)
+GIVEN = dict(n_trials=N, epochs=6, n_images=60, prune=False, beat=.5, grace=3, study=STUDY)
 ARGS = [str(a) for k, v in GIVEN.items() for a in ('-p', k, v)]
 
 
@@ -34,16 +34,20 @@ def postgres(tmp_path):
 
 
 @pytest.fixture
-def journal(root):
+def sqlite(root):
     yield ''
     shutil.rmtree(root/'runs'/STUDY, ignore_errors=True)
+
+
+@pytest.fixture
+def journal(tmp_path): return f'journal:{tmp_path}/探索.journal'
 
 
 def watched(root, url):
     "The study as a third process sees it, once the workers have made it."
     until = time.monotonic() + 120
     while time.monotonic() < until:
-        places = [url] if url else list((root/'runs'/STUDY).glob('*.journal'))
+        places = [url] if url else list((root/'runs'/STUDY).glob('*.db'))
         for place in places:
             storage = open_storage(url, Path(place))
             for name in optuna.get_all_study_names(storage): return optuna.load_study(storage=storage, study_name=name)
@@ -51,10 +55,10 @@ def watched(root, url):
     raise TimeoutError('no worker made a study')
 
 
-@pytest.mark.parametrize('where', ['journal', 'postgres'])
+@pytest.mark.parametrize('where', ['sqlite', 'journal', 'postgres'])
 def test_two_workers_one_killed(root, tmp_path, where, request):
     url = request.getfixturevalue(where)
-    request.getfixturevalue('journal') # removes what is left
+    request.getfixturevalue('sqlite') # removes what is left
     args = [*ARGS, '-p', 'storage', url] if url else ARGS
     def worker(i):
         call = [str(BIN/'papermill'), 'nbs/run_search.ipynb', str(tmp_path/f'{i}.ipynb'), *args, '--no-progress-bar']
