@@ -46,7 +46,7 @@ def test_imports_only_downwards(nb):
 
 @named('nb', MODULES, ids=lambda p: p.stem)
 def test_shape_of_a_module_notebook(nb):
-    all_cells, code = cells(nb), cells(nb, 'code')
+    all_cells = cells(nb)
     assert source(all_cells[0]) == f'#| default_exp {nb.stem[3:]}'
     assert re.match(rf'# {nb.stem[3:]}\n\n> \S', source(all_cells[1]))
     assert source(all_cells[-1]) == '#| hide\nimport nbdev; nbdev.nbdev_export()'
