@@ -11,7 +11,7 @@ from .runs import repo_root
 
 # %% ../nbs/13_claims.ipynb #7c83f613
 VERDICTS = ('reproduced', 'not reproduced', 'direction holds on a stand-in', 'not testable here',
-            'the paper contradicts itself')
+            'the paper contradicts itself', 'adds up', 'a setting')
 
 def as_number(
     text: str, # of a cell
@@ -47,7 +47,7 @@ def verdict(
     stand_in: bool, # whether the images are others than the paper's
 ) -> str: # one of `VERDICTS`
     "The verdict on 'A is better than B': it holds only where the whole interval is above zero."
-    if low > high: raise ValueError(f"low={low} is above high={high}")
+    if not low <= high: raise ValueError(f"low={low} to high={high} is no interval")
     return 'not reproduced' if low <= 0 else 'direction holds on a stand-in' if stand_in else 'reproduced'
 
 def near_verdict(
@@ -57,6 +57,7 @@ def near_verdict(
     stand_in: bool, # whether the images are others than the paper's
 ) -> str: # one of `VERDICTS`
     "The verdict on 'A is about B': it holds only where the whole interval is within the tolerance."
+    if not low <= high: raise ValueError(f"low={low} to high={high} is no interval")
     return verdict(tolerance - max(-low, high), tolerance + max(-low, high), stand_in)
 
 # %% ../nbs/13_claims.ipynb #544d164d

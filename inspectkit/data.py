@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['MAX_PIXELS', 'MIN_SIDE', 'COPIED', 'SETS', 'Unusable', 'eight_bit', 'opened', 'upright', 'picture', 'decode',
            'Images', 'read_files', 'no_colour', 'together', 'gather', 'root_of', 'check_name', 'hidden', 'elpv',
-           'fastener', 'folder', 'load', 'data_hash', 'files_hash', 'audit_counts', 'shares', 'draw', 'kfold', 'split']
+           'fastener', 'natural', 'folder', 'load', 'in_order', 'data_hash', 'files_hash', 'audit_counts', 'shares',
+           'draw', 'kfold', 'split']
 
 # %% ../nbs/02_data.ipynb #14481d96
 import hashlib, io, json, os, re, warnings
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -241,8 +242,8 @@ def elpv(
 def fastener(
     size: int, # height and width asked for, in pixels
     box = None, # name, image -> box, see `decode`; None for no boxes at all
-) -> Images: # 64 colour images; the class is the time in salt spray; one group for each of seven types of part
-    "Fasteners after 0 to 72 hours of salt spray. A time is no grade of corrosion: black oxide resists it better."
+) -> Images: # 64 colour images; the class is the time of exposure; one group for each of seven types of part
+    "Fasteners after 0 to 72 hours of exposure. A time is no grade of corrosion: some finishes resist it better."
     root, hours = root_of('fastener'), ('0', '24', '48', '72')
     files = sorted(f for f in root.iterdir() if not hidden(f, root))
     named = [(f, re.fullmatch(r'(.+)-T(\d+)(-\d)?\.jpg', f.name)) for f in files]
@@ -254,6 +255,13 @@ def fastener(
     return gather('fastener', list(files), [f'{k[2]} h' for k in m], classes, size, root, box, strange, [k[1] for k in m])
 
 # %% ../nbs/02_data.ipynb #ae13d35d
+def natural(
+    name: str, # of a class
+) -> list: # to sort by
+    "Numbers in names by their value: 48 h comes before 120 h."
+    return [(int(part), '') if part.isdigit() else (-1, part) for part in re.split(r'(\d+)', name) if part]
+
+# %% ../nbs/02_data.ipynb #1554f8ea
 def folder(
     path: str, # of a folder with one sub-folder a class
     size: int, # height and width asked for, in pixels
@@ -261,7 +269,7 @@ def folder(
 ) -> Images: # every image below the sub-folders
     "Your own images: one sub-folder a class, its name the class; sub-folders of those are searched too."
     root = root_of(f'folder:{path}')
-    classes = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith('.'))
+    classes = sorted((p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith('.')), key=natural)
     if len(classes) < 2:
         raise ValueError(f"{root} has {len(classes)} sub-folders, needs one for each class and at least two: "
                          "put the images of each class in a folder of its own")
@@ -273,7 +281,7 @@ def folder(
     return gather(f'folder:{path}', files, [f.relative_to(root).parts[0] for f in files], classes, size, root, box,
                   loose)
 
-# %% ../nbs/02_data.ipynb #545a0f4c
+# %% ../nbs/02_data.ipynb #95c63c6a
 def load(
     name: str, # one of `SETS`
     size: int, # height and width asked for, in pixels
@@ -290,7 +298,19 @@ def load(
                          "add some, or remove the folder")
     return images
 
-# %% ../nbs/02_data.ipynb #a79f8894
+# %% ../nbs/02_data.ipynb #7afc1afc
+def in_order(
+    images: Images, # a set
+    classes: list, # all its classes, from light to severe; empty leaves them as they are
+) -> Images: # the same images, their classes numbered in that order
+    "Classes in the order that they are meant in; ValueError unless each of them is named once."
+    if not classes: return images
+    if sorted(classes) != sorted(images.classes):
+        raise ValueError(f"classes={list(classes)} are to be {', '.join(images.classes)}, each once, from light to severe")
+    place = torch.tensor([list(classes).index(c) for c in images.classes])
+    return replace(images, classes=list(classes), y=place[images.y])
+
+# %% ../nbs/02_data.ipynb #38423d5c
 def data_hash(
     images: Images, # what a run used
 ) -> str: # 16 hex digits
@@ -299,7 +319,7 @@ def data_hash(
     h.update(images.x.numpy().tobytes())
     return h.hexdigest()[:16]
 
-# %% ../nbs/02_data.ipynb #0a567588
+# %% ../nbs/02_data.ipynb #226e4645
 def files_hash(
     name: str, # one of `SETS`
 ) -> str: # 12 hex digits
@@ -310,7 +330,7 @@ def files_hash(
                    for f in root.rglob('*') if f.is_file() and not hidden(f, root))
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:12]
 
-# %% ../nbs/02_data.ipynb #ee52ca8f
+# %% ../nbs/02_data.ipynb #7c3dad7f
 def audit_counts(
     images: Images, # a set with its audit
 ) -> dict: # what: {why: how many}
@@ -320,7 +340,7 @@ def audit_counts(
     why = why.str.split(r'[:(]', regex=True).str[0].str.strip()
     return {what: rows.value_counts().to_dict() for what, rows in why.groupby(images.audit.what)}
 
-# %% ../nbs/02_data.ipynb #226e4645
+# %% ../nbs/02_data.ipynb #1c9a6271
 def shares(
     n: Tensor, # (K,) how many images each class has
     total: int, # how many to draw in all
@@ -332,7 +352,7 @@ def shares(
     for _ in range(total): take[torch.where(take < n, weight/(2*take + 1), -1.).argmax()] += 1
     return take
 
-# %% ../nbs/02_data.ipynb #7c3dad7f
+# %% ../nbs/02_data.ipynb #67703190
 def draw(
     images: Images, # a set
     total: int, # how many to draw; 0 for all
@@ -347,7 +367,7 @@ def draw(
     own = [torch.where(images.y == c)[0] for c in range(len(images.classes))]
     return images[torch.cat([o[torch.randperm(len(o), generator=gen)[:k]] for o, k in zip(own, take)]).sort().values]
 
-# %% ../nbs/02_data.ipynb #1c9a6271
+# %% ../nbs/02_data.ipynb #1b2696f5
 def kfold(
     y: Tensor, # (N,) class
     group: Tensor, # (N,) images of one group stay together
@@ -369,7 +389,7 @@ def kfold(
     parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(y.numpy(), y.numpy(), group.numpy())
     return [torch.from_numpy(held) for _, held in parts]
 
-# %% ../nbs/02_data.ipynb #67703190
+# %% ../nbs/02_data.ipynb #a1f9b24b
 def split(
     images: Images, # the drawn images
     test_parts: int, # one of so many parts is held out for the test, 5 in S1
@@ -380,6 +400,7 @@ def split(
 ) -> tuple: # three tensors of indices: train, val, test
     "Train, validation and test images (S1 section 3.1); the test images are the same for every fold."
     if not 0 <= fold < folds: raise ValueError(f"fold={fold} must be from 0 to folds-1 = {folds-1}")
+    if not 0 <= test_part < test_parts: raise ValueError(f"test_part={test_part} must be from 0 to {test_parts-1}")
     test = kfold(images.y, images.group, test_parts, seed, images.classes, 'test_parts')[test_part]
     rest = torch.tensor(sorted(set(range(len(images.y))) - set(test.tolist())))
     cut = [rest[p] for p in kfold(images.y[rest], images.group[rest], folds, seed, images.classes)]

@@ -55,7 +55,8 @@ def kappa(
 def ordinal(
     counts: Tensor, # (K, K) confusion matrix of ordered classes
 ) -> dict: # mean_distance (grades), off_by_two, severe_as_mild: lower is better; adjacent, kappa: higher is better
-    "Errors that know the order of the grades; severe_as_mild with Wilson's interval, None where no image is severe."
+    "Errors that know the order; adjacent is 1 where nothing is wrong, severe_as_mild None where no image is severe."
+    if not counts.sum(): raise ValueError('no image was graded: the confusion matrix is empty')
     n, i, severe = counts.sum().double(), torch.arange(len(counts)).double(), counts[-1]
     gap, wrong = (i[:, None] - i).abs(), counts.sum() - counts.trace()
     missed, there = int(severe[:len(counts)//2].sum()), int(severe.sum())
@@ -77,8 +78,9 @@ def cheapest(
     prob: Tensor, # (N, K) probabilities
     cost: Tensor, # (K, K) what it costs to call the row the column
 ) -> Tensor: # (N,) the class to call
-    "The class with the lowest expected cost, Elkan 2001 (IJCAI), eq. 1."
-    return (prob.double() @ cost.double()).argmin(1)
+    "The class with the lowest expected cost, Elkan 2001 (IJCAI), eq. 1; of two alike the higher grade."
+    if cost.shape != 2*prob.shape[1:]: raise ValueError(f"prob is {tuple(prob.shape)}, cost is {tuple(cost.shape)}")
+    return len(cost) - 1 - (prob.double() @ cost.double()).flip(1).argmin(1)
 
 # %% ../nbs/07_score.ipynb #3e1c5df0
 def bootstrap(
@@ -139,6 +141,7 @@ def paired(
     from scipy.stats import t
     if a.shape != b.shape or len(a) < 2:
         raise ValueError(f"need at least two pairs: a is {tuple(a.shape)}, b is {tuple(b.shape)}")
+    if not (a.isfinite().all() and b.isfinite().all()): raise ValueError('a score is not a number')
     d = (a - b).double()
     mean, sd = d.mean().item(), d.std().item()
     half = t.ppf(.975, len(d) - 1)*sd/math.sqrt(len(d))

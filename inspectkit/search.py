@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OPTIMIZERS', 'SIZES', 'SPACES', 'COUNTS', 'ENDED', 'suggest', 'mend', 'locked_file', 'open_database', 'open_storage',
-           'check_url', 'alive', 'retry_dead', 'one_trial', 'work', 'trials', 'importances']
+           'check_url', 'alive', 'retry_dead', 'one_trial', 'work', 'trials', 'check_same', 'importances']
 
 # %% ../nbs/12_search.ipynb #41370d29
 import os, platform, threading, time
@@ -202,11 +202,23 @@ def trials(
             for t in study.get_trials(deepcopy=False, states=ENDED)]
 
 # %% ../nbs/12_search.ipynb #c8861874
+def check_same(
+    study: optuna.Study, # new, or with trials
+    **facts, # what must not change, each a short text
+):
+    "Note the facts beside a new study; ValueError where an old one has others."
+    for name, value in facts.items():
+        if study.user_attrs.get(name, value) != value:
+            raise ValueError(f"this search was begun with {name} {study.user_attrs[name]}, now it is {value}: "
+                             "give it another study or storage, or go back to what it was")
+        study.set_user_attr(name, value)
+
+# %% ../nbs/12_search.ipynb #395f00c8
 def importances(
     study: optuna.Study, # with finished trials
     seed: int = 0, # of the forest
 ) -> dict: # parameter: share of the variance explained, summing to 1; empty where nothing can be said
-    "Which parameters matter, by fANOVA."
+    "Which of the parameters that every trial has matter, by fANOVA."
     ended = [t for t in study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])]
     if len(ended) < 4 or len({t.value for t in ended}) < 2: return {}
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)

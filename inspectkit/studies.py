@@ -189,18 +189,19 @@ def states(
     lines: list, # of a plan
 ) -> pd.DataFrame: # a row a run: name, group, model, varied, state, why, minutes, expected minutes, log
     "What is there of a plan. A run is expected to take what the others of its group took, or what the plan says."
-    def files_of(name):
-        from inspectkit.data import files_hash
-        with contextlib.suppress(OSError): return files_hash(name)
+    def source(params): return params.get('data', ''), params.get('trim', 'none')
+    def files_of(data, trim):
+        from inspectkit.trim import files_hash_trimmed
+        with contextlib.suppress(OSError): return files_hash_trimmed(data, trim) if data else ''
         return ''
     codes = {nb: code_hash(nb) for nb in {r['notebook'] for r in lines}}
-    files = {d: files_of(d) for d in {r['params'].get('data', '') for r in lines if r['path'].exists()} - {''}}
+    files = {s: files_of(*s) for s in {source(r['params']) for r in lines if r['path'].exists()}}
     keys = [k for k in lines[0]['params'] if len({str(r['params'].get(k)) for r in lines}) > 1]
     def row(r):
         log = r['path'].with_suffix('.ipynb').relative_to(repo_root())
         varied = ' '.join(f'{k}={r["params"][k]}' for k in keys if k in r['params'])
         return dict(name=r['path'].stem, group=r['group'], model=r['params']['model'], varied=varied, log=str(log),
-                    planned=r['minutes']) | state(r, codes[r['notebook']], files.get(r['params'].get('data', ''), ''))
+                    planned=r['minutes']) | state(r, codes[r['notebook']], files.get(source(r['params']), ''))
     table = pd.DataFrame(map(row, lines))
     table['expected'] = table.groupby('group').minutes.transform('mean').fillna(table.planned)
     return table

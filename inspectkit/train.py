@@ -149,7 +149,7 @@ def lr_at(
     lr: float, # the highest
     warmup: int = 0, # epochs on the way up
     cooldown: int = 0, # epochs on the way down
-    min_lr: float = 0., # where it starts and ends
+    min_lr: float = 1e-5, # where it starts and ends, above 0
 ) -> float: # the learning rate of that epoch
     "Warm-up, flat, cool-down, by half cosines (S4, the schedule of its transfer trainer)."
     left = epochs - epoch

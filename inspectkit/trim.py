@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['RIM', 'SIDE', 'OVER_RIM', 'LEVELS', 'LEAST', 'PIECE', 'MARGIN', 'COLUMNS', 'distance', 'otsu', 'auto_box',
-           'read_boxes', 'write_boxes', 'check_trim', 'load_trimmed']
+           'same_name', 'box_table', 'read_boxes', 'write_boxes', 'table_of', 'check_trim', 'files_hash_trimmed',
+           'load_trimmed']
 
 # %% ../nbs/03_trim.ipynb #cd4e87c4
-import os
-from functools import partial
+import hashlib, io, unicodedata
 from pathlib import Path
 import numpy as np, pandas as pd
 from PIL import Image
-from .data import Images, load
+from .runs import repo_root
+from .data import Images, files_hash, load
 
 # %% ../nbs/03_trim.ipynb #aa125e43
 RIM = .03 # of the shorter side
@@ -74,46 +75,83 @@ def auto_box(
 # %% ../nbs/03_trim.ipynb #9f26824e
 COLUMNS = ['path', 'left', 'upper', 'right', 'lower']
 
+def same_name(
+    path: str, # of an image
+) -> str: # the same for names that look the same
+    "One spelling of a name: a Mac writes ボ as two characters, others as one."
+    return unicodedata.normalize('NFC', path)
+
+# %% ../nbs/03_trim.ipynb #cea46e84
+def box_table(
+    file: Path, # a CSV
+) -> pd.DataFrame: # of text, the columns of `COLUMNS`; its index is the line in the file
+    "A table of boxes as text; ValueError where it is none."
+    data = Path(file).read_bytes()
+    for encoding in ('utf-8-sig', 'cp932'): # as UTF-8, or as Excel saves it on a Japanese Windows
+        try: text = io.StringIO(data.decode(encoding))
+        except UnicodeDecodeError: continue
+        break
+    else: raise ValueError(f"{file} is neither UTF-8 nor Shift JIS: save it as CSV UTF-8")
+    try: table = pd.read_csv(text, dtype=str, skipinitialspace=True, index_col=False, skip_blank_lines=False)
+    except pd.errors.EmptyDataError: raise ValueError(f"{file} is empty: it needs the columns {', '.join(COLUMNS)}")
+    except pd.errors.ParserError as e: raise ValueError(f"{file}: {e}: a name with a comma belongs in quotes")
+    if missing := [c for c in COLUMNS if c not in table]:
+        raise ValueError(f"{file} has the columns {', '.join(table.columns)}, and lacks {', '.join(missing)}")
+    table.index += 2 # the head is line 1
+    table = table[COLUMNS].dropna(how='all')
+    if not len(table): raise ValueError(f"{file} has no box")
+    return table
+
+# %% ../nbs/03_trim.ipynb #2d5341ab
 def read_boxes(
     file: Path, # a CSV
 ) -> dict: # name of the image from its set's folder: (left, upper, right, lower)
     "The boxes of a table; ValueError with the line where it can't be read."
-    data = Path(file).read_bytes()
-    if not data.strip(): raise ValueError(f"{file} is empty: it needs the columns {', '.join(COLUMNS)}")
-    import io
-    for encoding in ('utf-8-sig', 'cp932'): # as UTF-8, or as Excel saves it on a Japanese Windows
-        try: table = pd.read_csv(io.StringIO(data.decode(encoding)), dtype=str, skipinitialspace=True)
-        except UnicodeDecodeError: continue
-        break
-    else: raise ValueError(f"{file} is neither UTF-8 nor Shift JIS: save it as CSV UTF-8")
-    if missing := [c for c in COLUMNS if c not in table]:
-        raise ValueError(f"{file} has the columns {', '.join(table.columns)}, and lacks {', '.join(missing)}")
     boxes = {}
-    for line, row in enumerate(table[COLUMNS].itertuples(index=False), 2):
-        name = str(row[0]).replace('\\', '/')
-        try: own = tuple(int(v) for v in row[1:])
-        except ValueError: raise ValueError(f"{file}, line {line}: {', '.join(map(str, row[1:]))} are not four pixels")
+    for line, name, *numbers in box_table(file).itertuples():
+        name, shown = same_name(str(name).replace('\\', '/')), ', '.join(map(str, numbers))
+        try: own = tuple(int(v) for v in numbers)
+        except ValueError: raise ValueError(f"{file}, line {line}: {shown} are not four pixels")
+        if own[0] >= own[2] or own[1] >= own[3]:
+            raise ValueError(f"{file}, line {line}: {shown} is no box, it needs left < right and upper < lower")
         if boxes.setdefault(name, own) != own: raise ValueError(f"{file}, line {line}: a second box for {name}")
     return boxes
 
-# %% ../nbs/03_trim.ipynb #cea46e84
+# %% ../nbs/03_trim.ipynb #cc8fea55
 def write_boxes(
     images: Images, # as loaded
     file: Path, # a CSV
 ):
-    "The boxes that were used, to look at, to correct and to use again."
+    "The boxes that were used, to look at, to correct and to use again; as Excel opens it."
     rows = [(p, *b) for p, b in zip(images.path, images.box.tolist())]
-    pd.DataFrame(rows, columns=COLUMNS).to_csv(file, index=False)
+    pd.DataFrame(rows, columns=COLUMNS).to_csv(file, index=False, encoding='utf-8-sig')
 
-# %% ../nbs/03_trim.ipynb #cc8fea55
+# %% ../nbs/03_trim.ipynb #edf840cf
+def table_of(
+    trim: str, # csv:PATH
+) -> Path: # of the table
+    "Where a table of boxes lies; ValueError where it is missing."
+    path = repo_root()/Path(trim.removeprefix('csv:')).expanduser()
+    if not path.is_file(): raise ValueError(f"trim={trim!r}: there is no file {path}")
+    return path
+
 def check_trim(
     trim: str, # none, auto or csv:PATH
 ):
-    "ValueError for another word or a table that can't be read; FileNotFoundError where there is none."
-    if trim.startswith('csv:'): read_boxes(Path(trim.removeprefix('csv:')).expanduser())
+    "ValueError for another word, or a table that is not there or can't be read."
+    if trim.startswith('csv:'): read_boxes(table_of(trim))
     elif trim not in ('none', 'auto'): raise ValueError(f"trim={trim!r} is not one of none, auto, csv:PATH")
 
-# %% ../nbs/03_trim.ipynb #c954d7a9
+def files_hash_trimmed(
+    name: str, # of a set
+    trim: str = 'none', # none, auto or csv:PATH
+) -> str: # 12 hex digits
+    "`files_hash` of the set, and of the table of boxes where there is one."
+    files = files_hash(name)
+    if not trim.startswith('csv:'): return files
+    return hashlib.sha256(files.encode() + table_of(trim).read_bytes()).hexdigest()[:12]
+
+# %% ../nbs/03_trim.ipynb #39054560
 def load_trimmed(
     name: str, # of a set, see `inspectkit.data.load`
     size: int, # height and width asked for, in pixels
@@ -123,9 +161,11 @@ def load_trimmed(
     check_trim(trim)
     if trim == 'none': return load(name, size)
     if trim == 'auto': return load(name, size, lambda _, im: auto_box(im))
-    boxes = read_boxes(Path(trim.removeprefix('csv:')).expanduser())
-    images = load(name, size, lambda path, im: boxes.get(path))
-    known = set(images.path) | set(images.audit.path[images.audit.what == 'skipped'])
+    boxes = read_boxes(table_of(trim))
+    images = load(name, size, lambda path, im: boxes.get(same_name(path)))
+    outside = images.audit[(images.audit.what == 'skipped') & images.audit.why.str.startswith('box ')]
+    if len(outside): raise ValueError(f"trim={trim!r}: {outside.path.iloc[0]}: {outside.why.iloc[0]}")
+    known = {same_name(p) for p in [*images.path, *images.audit.path[images.audit.what == 'skipped']]}
     unused = [p for p in boxes if p not in known]
     if len(unused) == len(boxes):
         raise ValueError(f"trim={trim!r} has no box for any image: it calls them {unused[0]}, {name} {images.path[0]}")
