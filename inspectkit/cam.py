@@ -31,7 +31,7 @@ def find_layer(
 def tracked_from(
     model: nn.Module, # its hooks are as before afterwards
     layer: nn.Module, # inside it
-):
+): # a block
     "Gradients reach back to the layer's output and no further."
     def off(*_): torch.set_grad_enabled(False)
     def on(_, inputs, out):
@@ -54,7 +54,7 @@ def score_of(
     values = logits.softmax(1) if of == 'prob' else logits
     if target is None: return values.gather(1, logits.argmax(1, keepdim=True))[:, 0]
     if target.shape != logits.shape[:1]:
-        raise ValueError(f"need a class for each image: target is {tuple(target.shape)}, logits are {tuple(logits.shape)}")
+        raise ValueError(f"need pairs: target is {tuple(target.shape)}, logits are {tuple(logits.shape)}")
     if not (0 <= target.min() and target.max() < logits.shape[1]):
         raise ValueError(f"target has classes {target.min()} to {target.max()}, the network 0 to {logits.shape[1] - 1}")
     return values.gather(1, target[:, None].to(logits.device))[:, 0]
@@ -121,7 +121,7 @@ def score_cam(
     of: str = 'logits', # or prob
     channels: int = 0, # how many maps are tried for each image, those with the largest mean; 0 for all
 ) -> Tensor: # (N, h, w) at least 0
-    "Score-CAM, Wang et al. 2020 (arXiv:1910.01279), eq. 8 to 10; the base image is black in normalised values, all zero."
+    "Score-CAM, Wang et al. 2020 (arXiv:1910.01279), with the softmax over channels of the scores."
     A, _ = activation_and_gradient(model, x, target, layer, of)
     out = []
     with eval_mode(model), torch.no_grad():
@@ -137,7 +137,7 @@ def score_cam(
 
 # %% ../nbs/08_cam.ipynb #8b8533ae
 def plain_cam(model, x, target=None, layer=None, of='logits'): # as grad_cam, but of='prob' and another layer are errors
-    "CAM, Zhou et al. 2016 (arXiv:1512.04150), with a ReLU; ValueError where the head is not a mean and one linear layer."
+    "CAM, Zhou et al. 2016 (arXiv:1512.04150), with a ReLU; ValueError where the head is anything but mean and linear."
     head = [l for l in model.head if not isinstance(l, (nn.Dropout, nn.Flatten))]
     fits = len(head) == 2 and isinstance(head[0], nn.AdaptiveAvgPool2d) and isinstance(head[1], nn.Linear)
     if not fits or head[0].output_size not in (1, (1, 1)):
@@ -174,7 +174,8 @@ def explain(
     if method not in METHODS: raise ValueError(f"method={method!r} is not one of {', '.join(METHODS)}")
     own, device = find_layer(model, layer), next(model.parameters()).device
     targets = [None]*len(x) if target is None else target.split(batch_size)
-    attr = torch.cat([METHODS[method](model, b.to(device), t, own, of).cpu() for b, t in zip(x.split(batch_size), targets)])
+    def one_batch(x, target): return METHODS[method](model, x.to(device), target, own, of).cpu()
+    attr = torch.cat([one_batch(*b) for b in zip(x.split(batch_size), targets)])
     return on_image(attr, x.shape[-2:]), attr
 
 # %% ../nbs/08_cam.ipynb #4bdcd203

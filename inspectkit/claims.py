@@ -28,7 +28,8 @@ def claims(
     papers = sorted(set(table.paper))
     if paper not in papers: raise ValueError(f"paper={paper!r} is not one of {', '.join(papers)}")
     if twice := sorted(table.id[table.id.duplicated()]): raise ValueError(f"claims.csv has {', '.join(twice)} twice")
-    if odd := sorted(set(table.verdict) - {'', *VERDICTS}): raise ValueError(f"claims.csv: no verdict is called {odd[0]!r}")
+    odd = sorted(set(table.verdict) - {'', *VERDICTS})
+    if odd: raise ValueError(f"claims.csv: no verdict is called {odd[0]!r}")
     for c in ('value', 'tolerance'): table[c] = table[c].map(as_number)
     return table[table.paper == paper].drop(columns='paper').reset_index(drop=True)
 
@@ -72,4 +73,5 @@ def settle(
     changed = [f'{i}: {table.verdict[i]!r} in claims.csv, {v!r} by the runs ({ours})'
                for i, (ours, v) in judged.items() if v != table.verdict[i]]
     if changed: raise ValueError('verdicts have changed; find out why, then change claims.csv:\n' + '\n'.join(changed))
-    return table.assign(ours=[judged[i][0] for i in table.index]).drop(columns=['verdict']).assign(verdict=table.verdict)
+    ours = [judged[i][0] for i in table.index]
+    return table.drop(columns='verdict').assign(ours=ours, verdict=table.verdict)

@@ -254,7 +254,8 @@ def fastener(
     if not known: raise ValueError(f"{root} has no file called PART-T<HOURS>.jpg")
     files, m = zip(*known)
     classes = [f'{h} h' for h in hours]
-    return gather('fastener', list(files), [f'{k[2]} h' for k in m], classes, size, root, box, strange, [k[1] for k in m])
+    labels, parts = [f'{k[2]} h' for k in m], [k[1] for k in m]
+    return gather('fastener', list(files), labels, classes, size, root, box, strange, parts)
 
 # %% ../nbs/02_data.ipynb #ae13d35d
 def neu(
@@ -321,7 +322,8 @@ def in_order(
     "Classes in the order that they are meant in; ValueError unless each of them is named once."
     if not classes: return images
     if sorted(classes) != sorted(images.classes):
-        raise ValueError(f"classes={list(classes)} are to be {', '.join(images.classes)}, each once, from light to severe")
+        names = ', '.join(images.classes)
+        raise ValueError(f"classes={list(classes)} are to be {names}, each once, from light to severe")
     place = torch.tensor([list(classes).index(c) for c in images.classes])
     return replace(images, classes=list(classes), y=place[images.y])
 

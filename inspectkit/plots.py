@@ -79,14 +79,15 @@ def confusion_row(
 ) -> list: # one Axes each
     "Confusion matrices side by side, coloured by the share of each true class on one scale."
     readable()
-    _, axes = plt.subplots(1, len(counts), figsize=(.9 + 2*len(counts), 2.5), layout='constrained', squeeze=False, sharey=True)
+    n = len(counts)
+    _, axes = plt.subplots(1, n, figsize=(.9 + 2*n, 2.5), layout='constrained', squeeze=False, sharey=True)
     for ax, c, title in zip(axes[0], map(torch.as_tensor, counts), titles):
         share = c/c.sum(1, keepdim=True).clamp(min=1)
         sns.heatmap(share.numpy(), vmin=0, vmax=1, cmap='Blues', annot=c.numpy(), fmt='d', annot_kws=dict(size=8),
                     square=True, xticklabels=classes, yticklabels=classes, cbar=False, ax=ax)
         ax.set_title(title, fontsize=9)
         ax.tick_params('y', rotation=0)
-    axes[0, len(counts)//2].set_xlabel('predicted')
+    axes[0, n//2].set_xlabel('predicted')
     axes[0, 0].set_ylabel('true')
     axes[0, 0].figure.colorbar(axes[0, -1].collections[0], ax=list(axes[0]), label='share of the true class')
     return list(axes[0])

@@ -56,7 +56,7 @@ def margins(
     "The whole numbers behind a printed table; one pair in a class means it is known for certain."
     if len(rows) != len(there): raise ValueError(f"{len(rows)} rows, but {len(there)} numbers of images")
     if min(there) < 1: raise ValueError(f"there={list(there)}: each row needs an image at least")
-    if not all(0 <= v <= 1 for r in rows for v in r): raise ValueError('shares from 0 to 1 are needed: divide percent by 100')
+    if not all(0 <= v <= 1 for r in rows for v in r): raise ValueError('shares are needed: divide percent by 100')
     total = sum(there)
     options = [row_options(r, n, total, digits) for r, n in zip(rows, there)]
     before, behind = reach(options, total), reach(options[::-1], total)[::-1]
@@ -79,6 +79,7 @@ def mean_range(
         low, high = low + w*values.min(0), high + w*values.max(0)
     return list(zip(low, high))
 
+# %% ../nbs/16_printed.ipynb #077e5154
 def mean_kinds(
     mean: tuple, # precision, recall, F as printed
     rows: list, # the printed rows
@@ -98,13 +99,13 @@ def mean_kinds(
     kinds['F of the means'] = all(a - half <= m <= b + half for m, (a, b) in zip(mean, ends))
     return [name for name, fits in kinds.items() if fits]
 
-# %% ../nbs/16_printed.ipynb #077e5154
+# %% ../nbs/16_printed.ipynb #0a0bb505
 def audit(
     rows: list, # for each class precision, recall, F as printed, in [0, 1]
     there: list, # images of each class
     mean: tuple = None, # precision, recall, F of the line of means; None where there is none
     digits: int = 2, # after the point
-) -> dict: # possible, certain, options, correct (low, high), accuracy_ci of the two ends, mean: its kinds, wrong: what is
+) -> dict: # possible, certain, options, correct (low, high), accuracy_ci of both ends, mean: its kinds, wrong: why not
     "Can this table be, and what stands behind it? What can't be said is None."
     options, total = margins(rows, there, digits), sum(there)
     out = dict(possible=all(options), certain=all(len(o) == 1 for o in options), options=options,
@@ -120,7 +121,7 @@ def audit(
     kinds = mean_kinds(mean, rows, options, there, digits)
     return out | dict(mean=kinds, wrong=[] if kinds else ['the line of means is no mean of these rows'])
 
-# %% ../nbs/16_printed.ipynb #9b59defd
+# %% ../nbs/16_printed.ipynb #de1553ee
 def least_p(
     a: list, # images of each class that the one model has right
     b: list, # the same for the other

@@ -222,4 +222,5 @@ def importances(
     ended = [t for t in study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])]
     if len(ended) < 4 or len({t.value for t in ended}) < 2: return {}
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)
-    return {k: round(float(v), 4) for k, v in optuna.importance.get_param_importances(study, evaluator=evaluator).items()}
+    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return {k: round(float(v), 4) for k, v in found.items()}

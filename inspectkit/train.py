@@ -272,8 +272,7 @@ def fit(
 ) -> list: # one dict an epoch: train_loss, train_accuracy, val_loss, val_accuracy, seconds
     "Train; the best epoch is the one with the lowest validation loss."
     history, best, saved = resume(model, opt, checkpoint, key)
-    for epoch in epoch_bar(history, epochs, patience):
-        start = time.perf_counter()
+    for epoch, start in epoch_bar(history, epochs, patience):
         for group in opt.param_groups: group['lr'] = schedule(epoch) if schedule else group['lr']
         with seeded(seed, epoch) as gen:
             trained = train_epoch(model, opt, *train, *stats, batch_size, gen, precision, augment, loss_fn)
@@ -281,8 +280,7 @@ def fit(
         check_loss(trained[0], checked[0], epoch, opt)
         history.append(dict(zip(COLUMNS, (*trained, *checked, time.perf_counter() - start))))
         if best_epoch(history) == epoch: best = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
-        state = dict(key=key, model=model.state_dict(), opt=opt.state_dict(), best=best, history=history)
-        saved = keep(checkpoint, state | dict(threads=torch.get_num_threads()), saved, last=epoch == epochs - 1)
+        saved = keep(checkpoint, saved, epoch == epochs - 1, key, model, opt, best, history)
     model.load_state_dict(best)
     return history
 
@@ -308,11 +306,11 @@ def epoch_bar(
     history: list, # one dict an epoch; grows while the loop runs
     epochs: int, # how many there are to be
     patience: int, # epochs without a better validation loss; 0 for never
-): # gives the number of the next epoch, until there are enough or it is time to stop
+): # gives the number of the next epoch and when it began, until there are enough or it is time to stop
     "The epochs still to do, with a progress bar that says how the last one went."
     with tqdm(total=epochs, initial=len(history), desc='training', unit='epoch', delay=1) as bar:
         while len(history) < epochs and not stopped(history, patience):
-            yield len(history)
+            yield len(history), time.perf_counter()
             bar.set_postfix({k: f'{history[-1][k]:.3f}' for k in ('val_loss', 'val_accuracy')}, refresh=False)
             bar.update()
 
@@ -344,15 +342,21 @@ def resume(
         return state['history'], state['best'], (time.perf_counter(), 0.)
     return [], None, (time.perf_counter(), 0.)
 
+# %% ../nbs/06_train.ipynb #ef4a8e14
 def keep(
     checkpoint: Path, # file, or None
-    state: dict, # of `save_state`
     saved: tuple, # when the last one was written and how long that took
     last: bool, # the last epoch is always kept: scoring can be killed too
-) -> tuple: # the same for the new one, or `saved` if none was written
+    key: str, # what it belongs to
+    model: nn.Module, # as it is
+    opt: torch.optim.Optimizer, # as it is
+    best: dict, # weights of the best epoch
+    history: list, # one dict an epoch
+) -> tuple: # the same as `saved` for the new one, or `saved` if none was written
     "Write a checkpoint unless it would cost more than a twentieth of the time."
     when, took = saved
     start = time.perf_counter()
     if not checkpoint or (took > .1 and start - when < 20*took and not last): return saved
-    save_state(Path(checkpoint), state)
+    state = dict(key=key, model=model.state_dict(), opt=opt.state_dict(), best=best, history=history)
+    save_state(Path(checkpoint), state | dict(threads=torch.get_num_threads()))
     return time.perf_counter(), time.perf_counter() - start

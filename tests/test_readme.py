@@ -24,6 +24,6 @@ def test_verdicts_are_the_reports(root):
     assert rows
     for paper, report, claim, verdict in rows:
         own = claims(paper)
-        assert own.verdict[own.claim == claim].tolist() == [verdict], f'claims.csv does not say {verdict!r} of {claim!r}'
+        assert own.verdict[own.claim == claim].tolist() == [verdict], f'not {verdict!r} of {claim!r} in claims.csv'
         cells = json.loads((root/report).read_text(encoding='utf-8'))['cells']
         assert any(f"settle('{paper}', " in ''.join(c['source']) for c in cells)
