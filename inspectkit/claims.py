@@ -11,7 +11,7 @@ from .runs import repo_root
 
 # %% ../nbs/13_claims.ipynb #7c83f613
 VERDICTS = ('reproduced', 'not reproduced', 'direction holds on a stand-in', 'not testable here',
-            'the paper contradicts itself', 'adds up', 'a setting')
+            'the paper contradicts itself', 'adds up', 'a setting', 'another setting', 'not yet run')
 
 def as_number(
     text: str, # of a cell

@@ -41,14 +41,15 @@ def free_cores(
     return max(1, round(min(allowed_cores(), os.cpu_count() - busy)))
 
 # %% ../nbs/06_train.ipynb #e7c8059b
-BF16_ON_CPU = 'cnn5', 'alexnet', 'resnet18' # measured faster with AMX, in benchmarks/training.py
+BF16_ON_CPU = 'cnn5', 'alexnet', 'resnet18' # measured faster, in benchmarks/training.py
 
 def has_bf16(
     device: str, # cpu or cuda
 ) -> bool: # False where bf16 would be emulated
-    "Whether this machine has units for bf16: AMX tiles of a CPU, or a GPU's own."
+    "Whether this machine has units for bf16: a CPU's tiles (AMX) or vectors (AVX-512), or a GPU's own."
     if device == 'cuda': return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.backends.mkldnn.is_available() and torch.cpu._is_amx_tile_supported()
+    units = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return torch.backends.mkldnn.is_available() and units
 
 # %% ../nbs/06_train.ipynb #aa1cc6e4
 def pick_precision(
