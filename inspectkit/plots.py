@@ -64,7 +64,6 @@ def draw_counts(
     size: int = 10, # of the numbers, in points
 ):
     "Counts as numbers on the share of each true class as colour."
-    readable()
     counts = torch.as_tensor(counts)
     share = counts/counts.sum(1, keepdim=True).clamp(min=1)
     sns.heatmap(share.numpy(), vmin=0, vmax=1, cmap='Blues', annot=counts.numpy(), fmt='d', xticklabels=classes,
@@ -77,6 +76,7 @@ def confusion_matrix(
     classes: list, # K names
 ) -> Axes: # each cell with its count as text
     "A confusion matrix, coloured by the share of each true class."
+    readable() # before there is text
     _, ax = plt.subplots(figsize=(2 + .6*len(classes), 1.2 + .55*len(classes)), layout='constrained')
     draw_counts(ax, counts, classes)
     ax.figure.colorbar(ax.collections[0], label='share of the true class')
@@ -90,6 +90,7 @@ def confusion_row(
     classes: list, # K names
 ) -> list: # one Axes each
     "Confusion matrices side by side, coloured by the share of each true class on one scale."
+    readable() # before there is text
     n = len(counts)
     _, axes = plt.subplots(1, n, figsize=(.9 + 2*n, 2.5), layout='constrained', squeeze=False, sharey=True)
     for ax, c, title in zip(axes[0], counts, titles):

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RIM', 'SIDE', 'OVER_RIM', 'LEVELS', 'LEAST', 'PIECE', 'MARGIN', 'COLUMNS', 'distance', 'otsu', 'auto_box',
-           'same_name', 'box_table', 'read_boxes', 'write_boxes', 'table_of', 'check_trim', 'files_hash_trimmed',
-           'load_trimmed']
+           'same_name', 'box_table', 'box_rows', 'read_boxes', 'write_boxes', 'table_of', 'check_trim',
+           'files_hash_trimmed', 'load_trimmed']
 
 # %% ../nbs/03_trim.ipynb #cd4e87c4
 import hashlib, io, unicodedata
@@ -103,17 +103,26 @@ def box_table(
     return table
 
 # %% ../nbs/03_trim.ipynb #2d5341ab
-def read_boxes(
+def box_rows(
     file: Path, # a CSV
-) -> dict: # name of the image from its set's folder: (left, upper, right, lower)
-    "The boxes of a table; ValueError with the line where it can't be read."
-    boxes = {}
+) -> list: # (line in the file, name of the image from its set's folder, (left, upper, right, lower))
+    "Every box of a table; ValueError with the line where it can't be read."
+    rows = []
     for line, name, *numbers in box_table(file).itertuples():
         name, shown = same_name(str(name).replace('\\', '/')), ', '.join(map(str, numbers))
         try: own = tuple(int(v) for v in numbers)
         except ValueError: raise ValueError(f"{file}, line {line}: {shown} are not four pixels")
         if own[0] >= own[2] or own[1] >= own[3]:
             raise ValueError(f"{file}, line {line}: {shown} is no box, it needs left < right and upper < lower")
+        rows.append((line, name, own))
+    return rows
+
+def read_boxes(
+    file: Path, # a CSV
+) -> dict: # name of the image from its set's folder: (left, upper, right, lower)
+    "The boxes to trim to, one an image; ValueError where there are two."
+    boxes = {}
+    for line, name, own in box_rows(file):
         if boxes.setdefault(name, own) != own: raise ValueError(f"{file}, line {line}: a second box for {name}")
     return boxes
 
