@@ -33,7 +33,10 @@ def check_group(
     if not isinstance(group, dict): raise ValueError(f"is {group!r}, needs notebook, params, grid, minutes, memory")
     for key, kind in NEEDS.items():
         if not isinstance(group.get(key), kind): raise ValueError(f"{key}={group.get(key)!r}: each group needs it")
-    if unknown := set(group) - {'params', 'grid', *NEEDS}: raise ValueError(f"does not know {', '.join(unknown)}")
+    if unknown := set(group) - {'params', 'grid', 'of', *NEEDS}: raise ValueError(f"does not know {', '.join(unknown)}")
+    of = group.get('of', [])
+    if not isinstance(of, list) or not all(type(i) is int and i > 0 for i in of):
+        raise ValueError(f"of={of!r} is to be a list of numbers of groups, from 1")
     for key in ('params', 'grid'):
         if not isinstance(group.get(key, {}), dict): raise ValueError(f"{key}={group[key]!r} is to be name: value")
     for name, values in group.get('grid', {}).items():
@@ -65,18 +68,22 @@ def groups(
 def runs_of(
     group: dict, # of a plan
     study: str, # its name
+    before: list = (), # the runs of the groups above
 ) -> list: # one dict a run: notebook, params (whole), path of its JSON, minutes, memory
     "Every run of a group; ValueError for a parameter that its notebook does not have, or a value of another type."
     base, grid = defaults(group['notebook']), group.get('grid', {})
-    fixed = group.get('params', {})
-    if unknown := (set(fixed) | set(grid)) - set(base):
+    fixed, root = group.get('params', {}), repo_root()
+    about = [r for r in before if r['group'] in group.get('of', [])]
+    made = [dict(run=r['path'].relative_to(root).as_posix(), model=r['params']['model']) for r in about]
+    if 'of' in group and not about: raise ValueError(f"of={group['of']}: there is no such group above")
+    if unknown := {*fixed, *grid, *(made[0] if made else ())} - set(base):
         wrong = ', '.join(sorted(unknown))
         raise ValueError(f"{group['notebook']} has no parameter {wrong}; there are {', '.join(base)}")
     if 'study' in {*fixed, *grid}: raise ValueError(f"study is in params or grid: it is {study}, the plan's own name")
     if twice := set(fixed) & set(grid): raise ValueError(f"{', '.join(twice)} is in params and in grid")
     runs = []
-    for values in product(*grid.values()):
-        chosen = fixed | dict(zip(grid, values), study=study)
+    for own, *values in product(made or [{}], *grid.values()):
+        chosen = fixed | dict(zip(grid, values), study=study) | own
         params = base | {k: as_type(k, v, type(base[k])) for k, v in chosen.items()}
         runs.append({k: group[k] for k in NEEDS} | dict(params=params, path=run_path(params)))
     return runs
@@ -90,7 +97,7 @@ def plan(
     runs, seen = [], {}
     for i, group in enumerate(groups(study, size), 1):
         where = f"studies/{study}.yaml, {size}, group {i}"
-        try: own = runs_of(group, study)
+        try: own = runs_of(group, study, runs)
         except (ValueError, FileNotFoundError) as e: raise ValueError(f"{where}: {e}") from e
         for run in own:
             if run['path'] in seen: raise ValueError(f"{where}: {run['path'].name} is in group {seen[run['path']]} too")
