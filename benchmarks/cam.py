@@ -6,9 +6,10 @@ ratios of turns. One thread, and seconds of the processor rather than of the clo
 others use the machine. Agreement is stated beside every speed. Memory is measured twice: what the allocator gives at
 most during a call (torch.profiler), and how far a process of its own grows.
 """
-import json, resource, statistics, subprocess, sys, time
+import json, re, statistics, subprocess, sys, time
 from copy import deepcopy
 from importlib.util import find_spec
+from pathlib import Path
 import numpy as np, psutil, torch
 from torch import nn
 from captum.attr import LayerGradCam
@@ -96,6 +97,11 @@ def allocated(f):
     return int(np.cumsum([e.nbytes() for e in sorted(events, key=lambda e: e.start_ns())]).max())
 
 
+def most_resident():
+    "Of this process so far, by Linux; getrusage would count what its parent had before it."
+    return 1024*int(re.search(r'VmHWM:\s+(\d+)', Path('/proc/self/status').read_text())[1])
+
+
 def grown(route):
     "Bytes by which a process of its own grows at most during its first call."
     call = sys.executable, __file__, 'grow', route
@@ -170,7 +176,7 @@ def with_peer(module, package, measured):
 if sys.argv[1:2] == ['grow']:
     before = psutil.Process().memory_info().rss
     ROUTES[sys.argv[2]]()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss*1024 - before)
+    print(most_resident() - before)
     sys.exit()
 result = dict(load_before=psutil.getloadavg()[0])
 for name, measured in dict(
