@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NOTEBOOK := runs/first.ipynb
 
-.PHONY: run test lab plan study
+.PHONY: run test lab plan study site reports
 
 run: .venv/.installed
 	@echo "Training AlexNet on 600 photographs of solar cells: about three minutes on two cores."
@@ -23,6 +23,13 @@ plan: .venv/.installed
 study: .venv/.installed
 	@$(BIN)/python workflow/study.py make $(STUDY) --size $(SIZE) --jobs $(JOBS) $(if $(PROFILE),--profile $(PROFILE)) $(if $(AGAIN),--again $(AGAIN))
 
+# make site: the website in _site/, and which of its pages are out of date. make reports: execute just those.
+site: .venv/.installed
+	$(BIN)/python tools/site.py
+
+reports: .venv/.installed
+	$(BIN)/python tools/reports.py --run
+
 lab: .venv/.installed
 	$(BIN)/jupyter lab nbs
 
@@ -30,5 +37,5 @@ lab: .venv/.installed
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else f"Python 3.11 to 3.13 is needed, this is {sys.version.split()[0]}: try make PYTHON=python3.12")'
 	@echo "Installing into .venv: about four minutes and 6 GB, most of it PyTorch."
 	@$(BIN)/python -c "" 2>/dev/null || $(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[lab,studies,dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[lab,studies,dev,site]'
 	@touch $@

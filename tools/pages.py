@@ -1,0 +1,247 @@
+"""Make what the site shows and git does not keep. Quarto and smalldocs run this before they render.
+
+api/*.ipynb     the library, one page a module in reading order, through nbdev's own processors
+papers/*.ipynb  the reports, with an anchor at each cell that settles a claim
+api/_*.md       tables that pages include: the tally, the claims, the runs
+"""
+import ast, html, inspect, json, os, re
+from pathlib import Path
+import nbdev.showdoc
+import pandas as pd
+from execnb.nbio import mk_cell, read_nb, write_nb
+from nbdev.frontmatter import FrontmatterProc
+from nbdev.process import NBProcessor
+from nbdev.processors import FilterDefaults
+from nbdev.showdoc import BasicMarkdownRenderer
+from fastcore.docments import DocmentTbl
+from inspectkit.claims import VERDICTS, claims
+from inspectkit.runs import load_runs, repo_root
+from inspectkit.studies import groups, load_plan, moved, plan
+
+PAPERS = dict(S1='Corrosion, graded', S2='Grad-CAM on defects', S3='Anomalies from a few anomalies',
+              S4='EfficientNet, class by class', S5='What augmentation makes a network look at')
+SCRATCH = 'smoke', 'first'
+
+
+def opened(notebook):
+    "A notebook whose first cell, `# title`, `> description` and perhaps more, is taken apart: title, description, rest."
+    nb = read_nb(notebook)
+    at = next(i for i, c in enumerate(nb.cells) if c.cell_type == 'markdown')
+    title, about, rest = re.match(r'# (.+)\n+(?:> (.+(?:\n> .+)*)\n*)?([\s\S]*)', nb.cells[at].source).groups()
+    nb.cells[at] = mk_cell(rest, 'markdown')
+    return nb, title, re.sub(r'\n> ', ' ', about or '')
+
+
+def written(nb, to, **front):
+    "A page: the notebook with front matter; links into the published library become links to the page beside it."
+    back = '../api/' if to.parent.name != 'api' else ''
+    for c in nb.cells:
+        if c.cell_type == 'markdown': c.source = re.sub(r'\]\(https://[^)]*?/inspectkit/(\w+\.html)', rf']({back}\1', c.source)
+    nb.cells.insert(0, mk_cell('---\n' + ''.join(f'{k}: {json.dumps(v, ensure_ascii=False)}\n' for k, v in front.items()) +
+                               '---', 'raw'))
+    to.parent.mkdir(exist_ok=True)
+    write_nb(nb, to)
+
+
+class Tabled(BasicMarkdownRenderer):
+    "A function as its call, its docstring, and a table of its parameters: a phone has no room for long comments."
+    def _repr_markdown_(self):
+        table = DocmentTbl(self.sym)
+        defaults = {n: table.dm.get(n, {}).get('default', inspect._empty) for n in table.params}
+        call = ', '.join(n if d is inspect._empty else f'{n}={d!r}' for n, d in defaults.items())
+        parts = f'---\n\n### {self.nm}', f'```python\n{self.nm}({call})\n```', self.docs or '', table._repr_markdown_()
+        return '\n\n'.join(parts)
+
+
+class Processors(FilterDefaults):
+    "nbdev's, but for the one that makes the whole first cell the page's title."
+    def base_procs(self): return [p for p in super().base_procs() if p is not FrontmatterProc]
+
+
+def older(page, *sources):
+    "Whether a page is missing, or older than one of its sources."
+    return not page.exists() or page.stat().st_mtime < max(s.stat().st_mtime for s in sources)
+
+
+def library(root):
+    "One page a module: hidden cells hidden, a table for each function."
+    names = {m: int(m.name[:2]) for m in sorted((root/'nbs').glob('[0-9][0-9]_*.ipynb'))}
+    common = [Path(__file__), *(root/'inspectkit').glob('*.py')]
+    pages = {root/'api'/f'{m.stem[3:]}.ipynb': m for m in names}
+    for page in set((root/'api').glob('*.ipynb')) - set(pages): page.unlink()
+    nbdev.showdoc.BasicMarkdownRenderer = Tabled
+    os.environ['IN_TEST'] = '1' # nbdev's sign that cells run for their documentation only
+    for page, m in pages.items():
+        if not older(page, m, *common): continue
+        nb, title, about = opened(m)
+        Processors()(nb)
+        written(nb, page, title=title, description=about, order=names[m])
+
+
+def settled(report):
+    "What the last execution of a report found: the data of its colophon, {} if it has none."
+    data = [o.get('data', {}).get('application/json', {}) for c in read_nb(report).cells for o in c.get('outputs', [])]
+    return next((d for d in data if 'made_from' in d), {})
+
+
+def patterns(source):
+    "Ids of claims, or patterns of ids, in a cell that judges: the more of it is literal, the surer; longest first."
+    if not re.search(r'judged\[|judged \|=|setting\(', source): return
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str): yield re.escape(node.value), len(node.value) + 99
+        if isinstance(node, ast.JoinedStr):
+            parts = [v.value if isinstance(v, ast.Constant) else None for v in node.values]
+            yield ''.join('.+' if p is None else re.escape(p) for p in parts), sum(len(p or '') for p in parts)
+
+
+def cell_of(claim, cells):
+    "The id of the cell that judges a claim, None if no cell names it; cells: id and source of each."
+    found = [(sure, -i, at) for i, (at, source) in enumerate(cells) for p, sure in patterns(source)
+             if re.fullmatch(p, claim) or re.fullmatch(p, claim.partition('.')[2])]
+    return max(found)[2] if found else None
+
+
+def reports(root):
+    "A page for each report; returns, for each claim that one settles, ours and where it is settled."
+    where = {}
+    for k, report in enumerate(sorted((root/'nbs'/'papers').glob('[!_.]*.ipynb'))):
+        nb, title, about = opened(report)
+        data, why = settled(report), moved(report.stem)
+        cells = [(c.id, c.source) for c in nb.cells if c.cell_type == 'code']
+        at = {i: cell_of(i, cells) for i in data.get('ours', {})}
+        for i, ours in data.get('ours', {}).items():
+            anchor = f'#at-{at[i]}' if at[i] else ''
+            where[i] = dict(ours=ours, cell=f'../papers/{report.stem}.html{anchor}', studies=data['studies'])
+        NBProcessor(nb=nb, procs=[p for p in Processors().procs() if p.__name__ not in ('add_show_docs', 'exec_show_docs')]).process()
+        for c in [c for c in nb.cells if getattr(c, 'id', None) in at.values()]:
+            nb.cells.insert(nb.cells.index(c), mk_cell(f'<a id="at-{c.id}"></a>', 'markdown'))
+        if why: nb.cells.insert(0, mk_cell('::: {.callout-warning}\nThis page is out of date: since it was executed, its ' +
+                                           f'{" and ".join(why)} moved. `make reports` executes it again.\n:::', 'markdown'))
+        written(nb, root/'papers'/report.name, title=title, description=about, order=k)
+    return where
+
+
+def every_claim():
+    "All claims, with the paper of each."
+    known = pd.read_csv(repo_root()/'nbs'/'papers'/'claims.csv', dtype=str, keep_default_na=False).paper.unique()
+    return pd.concat([claims(p).assign(paper=p) for p in sorted(known) if p in PAPERS], ignore_index=True)
+
+
+def raw(text):
+    "HTML that Pandoc passes through."
+    return f'```{{=html}}\n{text}\n```\n'
+
+
+def kind(verdict):
+    "A verdict as the name of a style."
+    return re.sub(r'\W+', '-', verdict)
+
+
+def tally(table):
+    "How many claims of each paper have which verdict, each number a link to those claims."
+    def badge(paper, verdict, n):
+        query = html.escape(f'pages/claims.html?paper={paper}&verdict={verdict}'.replace(' ', '+'))
+        return f'<a class="verdict {kind(verdict)}" href="{query}"><b>{n}</b> {verdict}</a>'
+    rows = []
+    for paper, own in table.groupby('paper'):
+        counts = own.verdict.value_counts()
+        badges = ' '.join(badge(paper, v, counts[v]) for v in VERDICTS if v in counts)
+        rows.append(f'<div class="paper"><p><b>{paper}</b> {PAPERS[paper]}: {len(own)} claims</p><p>{badges}</p></div>')
+    counts = table.verdict.value_counts()
+    total = ' '.join(badge('', v, counts[v]) for v in VERDICTS if v in counts)
+    return raw(f'<div class="tally"><div class="paper all"><p><b>All papers</b>: {len(table)} claims</p><p>{total}</p></div>\n' +
+               '\n'.join(rows) + '</div>')
+
+
+def said(row):
+    "A claim in words: the sentence, or which number it is."
+    place = [row.model, f"{'grade' if row.paper == 'S1' else 'class'} {row.grade}" if row.grade else '']
+    words = [row.claim, row.metric.replace('_', ' '), *place]
+    return ', '.join(w for w in words if w)
+
+
+def claim_table(table, where):
+    "Every claim as a row, with buttons to choose from that work without a framework; without a script all rows show."
+    def row(r):
+        found = where.get(r.id, {})
+        links = [f'<a href="{found["cell"]}">cell</a>'] if found else []
+        links += [f'<a href="runs.html#{s}">runs</a>' for s in found.get('studies', [])]
+        value = f'{r.value:.6g}' if isinstance(r.value, float) else r.value
+        cells = dict(claim=f'{html.escape(said(r))} <small>{r.id}</small>', source=f'{r.paper}, {html.escape(r.source)}',
+                     paper=html.escape(value), ours=html.escape(found.get('ours', '')),
+                     verdict=f'<span class="verdict {kind(r.verdict)}">{r.verdict}</span>', how=' '.join(links))
+        tds = ''.join(f'<td data-label="{k}">{v}</td>' for k, v in cells.items())
+        return f'<tr id="{r.id}" data-paper="{r.paper}" data-verdict="{r.verdict}">{tds}</tr>'
+    heads = ''.join(f'<th scope="col">{h}</th>' for h in ('Claim', 'Where', 'Paper', 'Ours', 'Verdict', 'How we know'))
+    def options(values): return '<option value="">all</option>' + ''.join(f'<option>{v}</option>' for v in values)
+    present = set(table.verdict)
+    return raw(f'''<form class="choose" id="choose" hidden>
+<label>Paper <select name="paper">{options(sorted(set(table.paper)))}</select></label>
+<label>Verdict <select name="verdict">{options(v for v in VERDICTS if v in present)}</select></label>
+<label>Words <input type="search" name="words"></label>
+<output id="shown" aria-live="polite"></output>
+</form>
+<table class="claims"><thead><tr>{heads}</tr></thead>
+<tbody>
+{chr(10).join(row(r) for r in table.itertuples())}
+</tbody></table>''')
+
+
+def studies(root):
+    "Folders of runs that are reported."
+    return [f.name for f in sorted((root/'runs').iterdir())
+            if f.is_dir() and f.name not in SCRATCH and f.name[0] not in '._' and list(f.glob('*.json'))]
+
+
+def took(run):
+    "Minutes of a run."
+    return sum(run['env']['seconds'].values())/60
+
+
+def run_tables(root):
+    "Each run of each study, with what varies and a link to its JSON."
+    parts = []
+    for study in studies(root):
+        files = sorted(f for f in (root/'runs'/study).glob('*.json'))
+        runs = load_runs(study)
+        keys = [k for k in runs[0]['params'] if len({str(r['params'].get(k)) for r in runs}) > 1]
+        rows = []
+        for f, r in zip(files, runs):
+            env, accuracy = r['env'], r['metrics'].get('test', {}).get('accuracy')
+            varied = ', '.join(f'{k} {r["params"][k]}' for k in keys if r['params'].get(k) not in (None, '', [], 'none'))
+            cells = (f'<a href="../runs/{study}/{f.name}">{f.stem}</a>', html.escape(varied),
+                     '' if accuracy is None else f'{accuracy:.3f}', f'{took(r):.1f}', env['device'], (env['commit'] or '')[:8])
+            rows.append('<tr>' + ''.join(f'<td>{c}</td>' for c in cells) + '</tr>')
+        heads = ''.join(f'<th scope="col">{h}</th>' for h in ('run', 'what varies', 'test accuracy', 'minutes', 'device', 'commit'))
+        parts += [f'## {study} {{#{study}}}\n', f'{len(runs)} runs.\n',
+                  raw(f'<div class="wide"><table class="runs"><thead><tr>{heads}</tr></thead>\n<tbody>{"".join(rows)}</tbody></table></div>')]
+    return '\n'.join(parts)
+
+
+def times(root):
+    "What each plan takes: as measured, where its runs are there; else as the plan expects."
+    lines = ['| study | size | runs | made | hours, one run after the other |', '|---|---|---:|---:|---:|']
+    for f in sorted((root/'studies').glob('[!_]*.yaml')):
+        for size in sizes(f):
+            rows = plan(f.stem, size)
+            there = [r['path'] for r in rows if r['path'].exists()]
+            done = sum(took(json.loads(p.read_text(encoding='utf-8'))) for p in there)
+            rest = sum(r['minutes'] for r in rows if not r['path'].exists())
+            lines.append(f'| {f.stem} | {size} | {len(rows)} | {len(there)} | {(done + rest)/60:.1f} |')
+    return '\n'.join(lines) + '\n'
+
+
+def sizes(path):
+    "The sizes of a plan."
+    import yaml
+    return list(yaml.safe_load(path.read_text(encoding='utf-8')))
+
+
+if __name__ == '__main__':
+    root = repo_root()
+    os.chdir(root/'nbs')
+    library(root)
+    where, table = reports(root), every_claim()
+    texts = dict(tally=tally(table), claims=claim_table(table, where), runs=run_tables(root), times=times(root))
+    for name, text in texts.items(): (root/'api'/f'_{name}.md').write_text(text, encoding='utf-8')
+    print(f'{len(table)} claims, {len(where)} of them with ours')
