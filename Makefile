@@ -25,7 +25,7 @@ study: .venv/.installed
 
 # make site: the website in _site/, and which of its pages are out of date. make reports: execute just those.
 site: .venv/.installed
-	$(BIN)/python tools/site.py
+	$(BIN)/python tools/build_site.py
 
 reports: .venv/.installed
 	$(BIN)/python tools/reports.py --run

@@ -8,15 +8,16 @@ import ast, html, inspect, json, os, re
 from pathlib import Path
 import nbdev.showdoc
 import pandas as pd
+import yaml
 from execnb.nbio import mk_cell, read_nb, write_nb
+from fastcore.docments import DocmentTbl
 from nbdev.frontmatter import FrontmatterProc
 from nbdev.process import NBProcessor
 from nbdev.processors import FilterDefaults
 from nbdev.showdoc import BasicMarkdownRenderer
-from fastcore.docments import DocmentTbl
 from inspectkit.claims import VERDICTS, claims
 from inspectkit.runs import load_runs, repo_root
-from inspectkit.studies import groups, load_plan, moved, plan
+from inspectkit.studies import moved, plan
 
 PAPERS = dict(S1='Corrosion, graded', S2='Grad-CAM on defects', S3='Anomalies from a few anomalies',
               S4='EfficientNet, class by class', S5='What augmentation makes a network look at')
@@ -24,7 +25,7 @@ SCRATCH = 'smoke', 'first'
 
 
 def opened(notebook):
-    "A notebook whose first cell, `# title`, `> description` and perhaps more, is taken apart: title, description, rest."
+    "A notebook, its title and its description, both taken out of the first cell; what else is there stays."
     nb = read_nb(notebook)
     at = next(i for i, c in enumerate(nb.cells) if c.cell_type == 'markdown')
     title, about, rest = re.match(r'# (.+)\n+(?:> (.+(?:\n> .+)*)\n*)?([\s\S]*)', nb.cells[at].source).groups()
@@ -35,10 +36,11 @@ def opened(notebook):
 def written(nb, to, **front):
     "A page: the notebook with front matter; links into the published library become links to the page beside it."
     back = '../api/' if to.parent.name != 'api' else ''
+    published = re.compile(r'\]\(https://[^)]*?/inspectkit/(\w+\.html)')
     for c in nb.cells:
-        if c.cell_type == 'markdown': c.source = re.sub(r'\]\(https://[^)]*?/inspectkit/(\w+\.html)', rf']({back}\1', c.source)
-    nb.cells.insert(0, mk_cell('---\n' + ''.join(f'{k}: {json.dumps(v, ensure_ascii=False)}\n' for k, v in front.items()) +
-                               '---', 'raw'))
+        if c.cell_type == 'markdown': c.source = published.sub(rf']({back}\1', c.source)
+    lines = [f'{k}: {json.dumps(v, ensure_ascii=False)}' for k, v in front.items()]
+    nb.cells.insert(0, mk_cell('\n'.join(['---', *lines, '---']), 'raw'))
     to.parent.mkdir(exist_ok=True)
     write_nb(nb, to)
 
@@ -88,7 +90,8 @@ def patterns(source):
     "Ids of claims, or patterns of ids, in a cell that judges: the more of it is literal, the surer; longest first."
     if not re.search(r'judged\[|judged \|=|setting\(', source): return
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str): yield re.escape(node.value), len(node.value) + 99
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield re.escape(node.value), len(node.value) + 99
         if isinstance(node, ast.JoinedStr):
             parts = [v.value if isinstance(v, ast.Constant) else None for v in node.values]
             yield ''.join('.+' if p is None else re.escape(p) for p in parts), sum(len(p or '') for p in parts)
@@ -102,23 +105,27 @@ def cell_of(claim, cells):
 
 
 def reports(root):
-    "A page for each report; returns, for each claim that one settles, ours and where it is settled."
-    where = {}
+    "A page for each report; ours of each claim that one settles and where it does; the report of each paper."
+    where, pages, shown = {}, {}, ('add_show_docs', 'exec_show_docs')
+    quiet = [p for p in Processors().procs() if p.__name__ not in shown]
     for k, report in enumerate(sorted((root/'nbs'/'papers').glob('[!_.]*.ipynb'))):
         nb, title, about = opened(report)
         data, why = settled(report), moved(report.stem)
+        if data: pages[data['paper']] = report.stem
         cells = [(c.id, c.source) for c in nb.cells if c.cell_type == 'code']
         at = {i: cell_of(i, cells) for i in data.get('ours', {})}
         for i, ours in data.get('ours', {}).items():
             anchor = f'#at-{at[i]}' if at[i] else ''
             where[i] = dict(ours=ours, cell=f'../papers/{report.stem}.html{anchor}', studies=data['studies'])
-        NBProcessor(nb=nb, procs=[p for p in Processors().procs() if p.__name__ not in ('add_show_docs', 'exec_show_docs')]).process()
+        NBProcessor(nb=nb, procs=quiet).process()
+        for c in nb.cells: # the code is a click away
+            if c.cell_type == 'code': c.source = f'#| code-fold: true\n#| code-summary: Code\n{c.source}'
         for c in [c for c in nb.cells if getattr(c, 'id', None) in at.values()]:
             nb.cells.insert(nb.cells.index(c), mk_cell(f'<a id="at-{c.id}"></a>', 'markdown'))
-        if why: nb.cells.insert(0, mk_cell('::: {.callout-warning}\nThis page is out of date: since it was executed, its ' +
-                                           f'{" and ".join(why)} moved. `make reports` executes it again.\n:::', 'markdown'))
+        late = f'Out of date: the {" and ".join(why)} moved since this page was executed. `make reports` does it again.'
+        if why: nb.cells.insert(0, mk_cell(f'::: {{.callout-warning}}\n{late}\n:::', 'markdown'))
         written(nb, root/'papers'/report.name, title=title, description=about, order=k)
-    return where
+    return where, pages
 
 
 def every_claim():
@@ -137,8 +144,8 @@ def kind(verdict):
     return re.sub(r'\W+', '-', verdict)
 
 
-def tally(table):
-    "How many claims of each paper have which verdict, each number a link to those claims."
+def tally(table, pages):
+    "How many claims of each paper have which verdict, each number a link to those claims; pages: paper and its report."
     def badge(paper, verdict, n):
         query = html.escape(f'pages/claims.html?paper={paper}&verdict={verdict}'.replace(' ', '+'))
         return f'<a class="verdict {kind(verdict)}" href="{query}"><b>{n}</b> {verdict}</a>'
@@ -146,11 +153,13 @@ def tally(table):
     for paper, own in table.groupby('paper'):
         counts = own.verdict.value_counts()
         badges = ' '.join(badge(paper, v, counts[v]) for v in VERDICTS if v in counts)
-        rows.append(f'<div class="paper"><p><b>{paper}</b> {PAPERS[paper]}: {len(own)} claims</p><p>{badges}</p></div>')
+        name = f'<b>{paper}</b> {PAPERS[paper]}'
+        if paper in pages: name = f'<a href="papers/{pages[paper]}.html">{name}</a>'
+        rows.append(f'<div class="paper"><p>{name}: {len(own)} claims</p><p>{badges}</p></div>')
     counts = table.verdict.value_counts()
     total = ' '.join(badge('', v, counts[v]) for v in VERDICTS if v in counts)
-    return raw(f'<div class="tally"><div class="paper all"><p><b>All papers</b>: {len(table)} claims</p><p>{total}</p></div>\n' +
-               '\n'.join(rows) + '</div>')
+    every = f'<div class="paper"><p><b>All</b>: {len(table)} claims</p><p>{total}</p></div>'
+    return raw('\n'.join(['<div class="tally">', every, *rows, '</div>']))
 
 
 def said(row):
@@ -167,8 +176,9 @@ def claim_table(table, where):
         links = [f'<a href="{found["cell"]}">cell</a>'] if found else []
         links += [f'<a href="runs.html#{s}">runs</a>' for s in found.get('studies', [])]
         value = f'{r.value:.6g}' if isinstance(r.value, float) else r.value
-        cells = dict(claim=f'{html.escape(said(r))} <small>{r.id}</small>', source=f'{r.paper}, {html.escape(r.source)}',
-                     paper=html.escape(value), ours=html.escape(found.get('ours', '')),
+        ours, source = html.escape(found.get('ours', '')), html.escape(f'{r.paper}, {r.source}')
+        cells = dict(claim=f'{html.escape(said(r))} <small>{r.id}</small>', source=source,
+                     paper=html.escape(value), ours=ours,
                      verdict=f'<span class="verdict {kind(r.verdict)}">{r.verdict}</span>', how=' '.join(links))
         tds = ''.join(f'<td data-label="{k}">{v}</td>' for k, v in cells.items())
         return f'<tr id="{r.id}" data-paper="{r.paper}" data-verdict="{r.verdict}">{tds}</tr>'
@@ -198,23 +208,28 @@ def took(run):
     return sum(run['env']['seconds'].values())/60
 
 
+def table_of(heads, rows):
+    "An HTML table that scrolls by itself."
+    head = ''.join(f'<th scope="col">{h}</th>' for h in heads)
+    body = '\n'.join('<tr>' + ''.join(f'<td>{c}</td>' for c in row) + '</tr>' for row in rows)
+    return raw(f'<table class="runs"><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>')
+
+
 def run_tables(root):
     "Each run of each study, with what varies and a link to its JSON."
     parts = []
     for study in studies(root):
-        files = sorted(f for f in (root/'runs'/study).glob('*.json'))
-        runs = load_runs(study)
-        keys = [k for k in runs[0]['params'] if len({str(r['params'].get(k)) for r in runs}) > 1]
-        rows = []
-        for f, r in zip(files, runs):
-            env, accuracy = r['env'], r['metrics'].get('test', {}).get('accuracy')
-            varied = ', '.join(f'{k} {r["params"][k]}' for k in keys if r['params'].get(k) not in (None, '', [], 'none'))
-            cells = (f'<a href="../runs/{study}/{f.name}">{f.stem}</a>', html.escape(varied),
-                     '' if accuracy is None else f'{accuracy:.3f}', f'{took(r):.1f}', env['device'], (env['commit'] or '')[:8])
-            rows.append('<tr>' + ''.join(f'<td>{c}</td>' for c in cells) + '</tr>')
-        heads = ''.join(f'<th scope="col">{h}</th>' for h in ('run', 'what varies', 'test accuracy', 'minutes', 'device', 'commit'))
-        parts += [f'## {study} {{#{study}}}\n', f'{len(runs)} runs.\n',
-                  raw(f'<div class="wide"><table class="runs"><thead><tr>{heads}</tr></thead>\n<tbody>{"".join(rows)}</tbody></table></div>')]
+        runs, rows = load_runs(study), []
+        alike = [[r['params'] for r in runs if set(r['params']) == set(own['params'])] for own in runs]
+        for f, r, others in zip(sorted((root/'runs'/study).glob('*.json')), runs, alike):
+            p, env, accuracy = r['params'], r['env'], r['metrics'].get('test', {}).get('accuracy')
+            varied = ', '.join(f'{k} {v}' for k, v in p.items()
+                               if v not in ('', [], 'none') and len({str(q[k]) for q in others}) > 1)
+            rows.append([f'<a href="../runs/{study}/{f.name}">{f.stem}</a>', html.escape(varied),
+                         '' if accuracy is None else f'{accuracy:.3f}', f'{took(r):.1f}', env['device'],
+                         (env['commit'] or '')[:8]])
+        heads = 'run', 'what varies', 'test accuracy', 'minutes', 'device', 'commit'
+        parts += [f'## {study} {{#{study}}}\n', f'{len(runs)} runs.\n', table_of(heads, rows)]
     return '\n'.join(parts)
 
 
@@ -222,7 +237,7 @@ def times(root):
     "What each plan takes: as measured, where its runs are there; else as the plan expects."
     lines = ['| study | size | runs | made | hours, one run after the other |', '|---|---|---:|---:|---:|']
     for f in sorted((root/'studies').glob('[!_]*.yaml')):
-        for size in sizes(f):
+        for size in yaml.safe_load(f.read_text(encoding='utf-8')):
             rows = plan(f.stem, size)
             there = [r['path'] for r in rows if r['path'].exists()]
             done = sum(took(json.loads(p.read_text(encoding='utf-8'))) for p in there)
@@ -231,17 +246,11 @@ def times(root):
     return '\n'.join(lines) + '\n'
 
 
-def sizes(path):
-    "The sizes of a plan."
-    import yaml
-    return list(yaml.safe_load(path.read_text(encoding='utf-8')))
-
-
 if __name__ == '__main__':
     root = repo_root()
     os.chdir(root/'nbs')
     library(root)
-    where, table = reports(root), every_claim()
-    texts = dict(tally=tally(table), claims=claim_table(table, where), runs=run_tables(root), times=times(root))
+    (where, pages), table = reports(root), every_claim()
+    texts = dict(tally=tally(table, pages), claims=claim_table(table, where), runs=run_tables(root), times=times(root))
     for name, text in texts.items(): (root/'api'/f'_{name}.md').write_text(text, encoding='utf-8')
     print(f'{len(table)} claims, {len(where)} of them with ours')

@@ -1,0 +1,175 @@
+"The built site in a browser: no error, no dead link, every figure described, the search and the choice of claims work."
+import functools, http.server, json, os, re, shutil, subprocess, sys, threading
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urljoin, urlsplit
+import pytest
+import browser
+from inspectkit.claims import VERDICTS, claims
+
+PAPERS = 'S1', 'S2', 'S3', 'S4', 'S5'
+BIN = Path(sys.executable).parent
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_): pass
+
+
+@pytest.fixture(scope='module')
+def built(root, tmp_path_factory):
+    "The site, built from a copy of the project as `make site` does; its messages."
+    there = tmp_path_factory.mktemp('site')/'project'
+    made = '.venv', '.git', '.snakemake', '_site', 'api', '__pycache__', '*.safetensors', '*.ckpt', '_proc'
+    shutil.copytree(root, there, ignore=shutil.ignore_patterns(*made), copy_function=shutil.copy2)
+    env = os.environ | dict(PYTHONPATH=str(there), PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}")
+    call = [BIN/'python', 'tools/build_site.py']
+    r = subprocess.run(call, cwd=there, env=env, capture_output=True, text=True, timeout=300)
+    assert r.returncode == 0, r.stdout[-2000:] + r.stderr[-2000:]
+    return there, r.stdout + r.stderr
+
+
+@pytest.fixture(scope='module')
+def served(built):
+    "The address of the site on loopback."
+    handler = functools.partial(Quiet, directory=built[0]/'_site')
+    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f'http://127.0.0.1:{server.server_port}/'
+    server.shutdown()
+
+
+@pytest.fixture(scope='module')
+def tab():
+    if not browser.CHROMIUM: pytest.skip('needs Chromium: apt-get install chromium')
+    with browser.Browser() as b: yield b
+
+
+def pages(built):
+    top = built[0]/'_site'
+    return sorted(str(f.relative_to(top)) for f in top.rglob('*.html') if 'site_libs' not in f.parts)
+
+
+def test_what_is_built(built, root):
+    "A page for each module and each report, in reading order; a preview says so; nothing broken, nothing unresolved."
+    there, said = built
+    names = set(pages(built))
+    assert {f'api/{m.stem[3:]}.html' for m in (root/'nbs').glob('[0-9][0-9]_*.ipynb')} <= names
+    assert {f'papers/{r.stem}.html' for r in (root/'nbs'/'papers').glob('[!_.]*.ipynb')} <= names
+    assert {'index.html', *(f'pages/{p.stem}.html' for p in (root/'pages').glob('*.qmd'))} <= names
+    assert 'broken link' not in said and ('preview' in said) == (shutil.which('quarto') is None), said
+    titles = [re.search('<title>(.*?)</title>', (there/'_site'/n).read_text(encoding='utf-8'))[1] for n in names]
+    assert len(set(titles)) == len(titles), 'two pages of one title'
+    order = re.findall(r'href="[./]*api/(\w+)\.html"', (there/'_site'/'index.html').read_text(encoding='utf-8'))
+    modules = [m.stem[3:] for m in sorted((root/'nbs').glob('[0-9][0-9]_*.ipynb'))]
+    assert order[:len(modules)] == modules
+    for n in names:
+        text = re.sub(r'(?s)<(pre|code|script|style)\b.*?</\1>', '', (there/'_site'/n).read_text(encoding='utf-8'))
+        assert not re.search(r'\?@|@fig-|\{\{<|\{#|^:::', text, re.M), n
+        assert n.startswith('api/') is False or '#| ' not in text
+
+
+def test_hidden_stays_hidden_and_functions_have_tables(built):
+    text = (built[0]/'_site'/'api'/'score.html').read_text(encoding='utf-8')
+    assert 'nbdev_export' not in text and 'default_exp' not in text and '#| export' not in text
+    assert re.search(r'(?s)<table\b.*?Returns.*?</table>', text)
+
+
+def test_every_page_in_a_browser(built, served, tab):
+    found, ids, links = [], {}, []
+    tab.look(1280)
+    for name in pages(built):
+        tab.open(served + name)
+        found += [f'{name}: {e}' for e in tab.errors]
+        found += [f'{name} wants {h}' for h in tab.outside - {'cdn.jsdelivr.net'}] # KaTeX, of the preview only
+        about = tab.js('''({wide: document.documentElement.scrollWidth - innerWidth,
+            ids: [...document.querySelectorAll('[id]')].map(e => e.id),
+            links: [...document.querySelectorAll('a[href]')].map(a => a.getAttribute('href')),
+            bare: [...document.images].filter(i => !(i.alt || '').trim()).map(i => i.src.slice(0, 60))})''')
+        ids[name] = set(about['ids'])
+        links += [(name, urljoin(served + name, h)) for h in about['links']]
+        found += [f'{name}: a figure without alt text: {b}' for b in about['bare']]
+        tab.look(390)
+        over = {1280: about['wide'], 390: tab.js('document.documentElement.scrollWidth - innerWidth')}
+        tab.look(1280)
+        found += [f'{name} is {px} px wider than a window of {size}' for size, px in over.items() if px > 0]
+    for name, url in links:
+        page, anchor = urldefrag(url)
+        if not page.startswith(served): continue
+        to = unquote(urlsplit(page).path).lstrip('/') or 'index.html'
+        to += 'index.html' if to.endswith('/') else ''
+        if not (built[0]/'_site'/to).is_file(): found.append(f'{name}: {url} is missing')
+        elif anchor and to in ids and unquote(anchor) not in ids[to]: found.append(f'{name}: {url} has no such place')
+    assert not found, '\n'.join(sorted(set(found)))
+
+
+@pytest.mark.parametrize('words', ['Grad-CAM', '腐食'])
+def test_search_finds(served, tab, words):
+    tab.look(1280)
+    tab.open(served)
+    hits = tab.js('''(async () => {
+        const box = [...document.querySelectorAll('.smalldocs-search input')].find(i => i.offsetParent);
+        box.value = %s; box.dispatchEvent(new Event('input', {bubbles: true}));
+        for (let k = 0; k < 100; k++) {
+            await new Promise(done => setTimeout(done, 50));
+            const hits = [...document.querySelectorAll('.smalldocs-search-results.show a')];
+            if (hits.length) return hits.map(a => [a.getAttribute('href'), a.textContent]);
+        }
+        return [] })()''' % json.dumps(words))
+    assert any(words in text for _, text in hits), hits
+    tab.open(urljoin(served, hits[0][0]))
+    assert not tab.errors
+
+
+def test_claims_filter(served, tab):
+    every = {p: claims(p) for p in PAPERS}
+    rows = "[...document.querySelectorAll('table.claims tbody tr')]"
+    def shown(): return tab.js(f'{rows}.filter(r => r.offsetParent).length')
+    tab.open(served + 'pages/claims.html')
+    assert shown() == sum(map(len, every.values())) >= 150
+    assert not tab.js(rows + r".some(r => !/^S\d, \S/.test(r.querySelector('[data-label=source]').textContent))")
+    for verdict in set(every['S1'].verdict) | {'not yet run'}:
+        assert verdict in VERDICTS
+        tab.js('''(() => { const f = document.getElementById('choose'); f.elements.paper.value = 'S1';
+            f.elements.verdict.value = %s; f.dispatchEvent(new Event('input')) })()''' % json.dumps(verdict))
+        assert shown() == (every['S1'].verdict == verdict).sum()
+    tab.open(served + 'pages/claims.html?paper=S1&words=trimming') # what the address says
+    here = every['S1'].claim.str.contains('trimming', case=False).sum()
+    assert here <= shown() < len(every['S1'])
+    link = tab.js("document.getElementById('S1.trim').querySelector('a').href")
+    assert link.startswith(served + 'papers/corrosion.html#at-')
+
+
+def test_tally_counts_the_list(served, tab):
+    tab.open(served)
+    badges = "[...document.querySelectorAll('.tally a')]"
+    counts = dict(tab.js(badges + ".map(a => [a.search, +a.querySelector('b').textContent])"))
+    own = claims('S1').verdict
+    assert counts['?paper=S1&verdict=not+reproduced'] == (own == 'not reproduced').sum()
+
+
+def test_a_report_knows_what_it_was_made_from(built):
+    "Each says so in its last cell; a changed run is named."
+    there, _ = built
+    for r in (there/'nbs'/'papers').glob('[!_.]*.ipynb'):
+        last = json.loads(r.read_text(encoding='utf-8'))['cells'][-1]
+        assert ''.join(last['source']).startswith('colophon(') and last['outputs'], f'{r.name}: end it with colophon(...)'
+    env = os.environ | dict(PYTHONPATH=str(there))
+    call = [BIN/'python', 'tools/reports.py']
+    def stale(): return subprocess.run(call, cwd=there, env=env, capture_output=True, text=True)
+    run = next(f for f in (there/'runs'/'corrosion').glob('*.json'))
+    before = run.read_bytes()
+    run.write_bytes(before.replace(b'"seed": ', b'"seed":  '))
+    assert re.search(r'corrosion: its .*runs.* moved', stale().stdout)
+    run.write_bytes(before)
+
+
+def test_workflows_say_what_they_do(root):
+    "YAML that can be read, each step one thing; the make targets exist."
+    import yaml
+    make = (root/'Makefile').read_text(encoding='utf-8')
+    for f in (root/'.github'/'workflows').glob('*.yml'):
+        flow = yaml.safe_load(f.read_text(encoding='utf-8'))
+        assert {'name', True, 'permissions', 'jobs'} <= set(flow) # YAML 1.1 reads `on` as true
+        for job in flow['jobs'].values():
+            assert job['runs-on'] and all(('uses' in s) != ('run' in s) for s in job['steps'])
+            for target in re.findall(r'make (\w+)', ' '.join(s.get('run', '') for s in job['steps'])):
+                assert f'\n{target}:' in make
