@@ -5,15 +5,20 @@ import torch
 from inspectkit.runs import provenance, whole
 
 
-def alternate(ways, repeats):
-    "Median seconds of each way, after one warm-up; they take turns, so that a busy moment hits all."
+def turns(ways, repeats, clock=time.perf_counter):
+    "Seconds of each way at each turn, after one warm-up; they take turns, so that a busy moment hits all."
     times = {k: [] for k in ways}
     for r in range(repeats + 1):
         for k, f in ways.items():
-            start = time.perf_counter()
+            start = clock()
             f()
-            if r: times[k].append(time.perf_counter() - start)
-    return {k: statistics.median(v) for k, v in times.items()}
+            if r: times[k].append(clock() - start)
+    return times
+
+
+def alternate(ways, repeats):
+    "Median seconds of each way."
+    return {k: statistics.median(v) for k, v in turns(ways, repeats).items()}
 
 
 def save(name, result):

@@ -174,7 +174,7 @@ def explain(
     if method not in METHODS: raise ValueError(f"method={method!r} is not one of {', '.join(METHODS)}")
     own, device = find_layer(model, layer), next(model.parameters()).device
     targets = [None]*len(x) if target is None else target.split(batch_size)
-    def one_batch(x, target): return METHODS[method](model, x.to(device), target, own, of).cpu()
+    def one_batch(x, target): return METHODS[method](model, x.to(device), target, own, of).float().cpu()
     attr = torch.cat([one_batch(*b) for b in zip(x.split(batch_size), targets)])
     return on_image(attr, x.shape[-2:]), attr
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['confusion', 'per_class', 'wilson', 'kappa', 'ordinal', 'expected_cost', 'cheapest', 'bootstrap', 'rebalance',
-           'report', 'paired', 'mcnemar']
+           'report', 'paired', 'mcnemar', 'superiority']
 
 # %% ../nbs/07_score.ipynb #35ed6c0b
 import math
@@ -155,3 +155,23 @@ def mcnemar(
     "Exact test: do two models' disagreements split like coin tosses? McNemar 1947 (Psychometrika 12)."
     from scipy.stats import binomtest
     return 1. if only_a + only_b == 0 else float(binomtest(only_a, only_a + only_b).pvalue)
+
+# %% ../nbs/07_score.ipynb #306aa157
+def superiority(
+    a: Tensor, # (N,) a number for each image of the one group
+    b: Tensor, # (M,) for each of the other
+    n: int = 1000, # redraws for the interval
+    seed: int = 0, # of the redraws
+) -> dict: # share in [0, 1], low and high of its 95 % interval, p (two-sided), n_a, n_b
+    "How often a is above b, and Mann and Whitney's test 1947 (Annals of Mathematical Statistics 18)."
+    from scipy.stats import mannwhitneyu
+    if not (len(a) and len(b)): raise ValueError(f"need images in both groups, there are {len(a)} and {len(b)}")
+    if not (a.isfinite().all() and b.isfinite().all()): raise ValueError('a number is not finite: leave such images out')
+    wins = torch.where(a[:, None] > b, 1., torch.where(a[:, None] == b, .5, 0.)).double()
+    gen = torch.Generator().manual_seed(seed)
+    def redrawn(): # how often each image is drawn; all at once would take memory for every pair
+        w = [torch.bincount(torch.randint(0, len(v), (len(v),), generator=gen), minlength=len(v)).double() for v in (a, b)]
+        return w[0] @ wins @ w[1]/wins.numel()
+    low, high = torch.stack([redrawn() for _ in range(n)]).quantile(torch.tensor([.025, .975]).double()).tolist()
+    p = float(mannwhitneyu(a, b).pvalue)
+    return dict(share=wins.mean().item(), low=low, high=high, p=p, n_a=len(a), n_b=len(b))

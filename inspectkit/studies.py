@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['NEEDS', 'STATES', 'defaults', 'check_group', 'groups', 'runs_of', 'plan', 'checker', 'check_values', 'command',
-           'how_it_ended', 'outdated', 'state', 'states', 'summary', 'trouble', 'load_plan', 'made_from', 'colophon',
-           'moved']
+           'how_it_ended', 'outdated', 'state', 'states', 'summary', 'trouble', 'load_plan', 'minutes_of', 'cost',
+           'made_by', 'made_from', 'colophon', 'moved']
 
 # %% ../nbs/15_studies.ipynb #7ce0f819
 import ast, contextlib, hashlib, json, re, shlex
@@ -253,6 +253,36 @@ def load_plan(
                 "makes them, or one by one:")
         raise FileNotFoundError('\n'.join([head, *missing]))
     return [read_run(r['path']) for r in lines]
+
+# %% ../nbs/15_studies.ipynb #826ed691
+def minutes_of(
+    run: dict, # params, env, metrics
+) -> float: # minutes
+    "What a run took."
+    return sum(run['env'].get('seconds', {}).values())/60
+
+def cost(
+    study: str, # the name of a file studies/<study>.yaml
+    size: str = 'cores', # one of the plan's sizes
+) -> pd.DataFrame: # a row a group: runs, minutes of all, command of the first
+    "What the runs of a plan took, and how one of each group is made."
+    lines = [l | dict(took=minutes_of(read_run(l['path']))) for l in plan(study, size)]
+    rows = []
+    for g in sorted({l['group'] for l in lines}):
+        own = [l for l in lines if l['group'] == g]
+        rows.append(dict(runs=len(own), minutes=round(sum(l['took'] for l in own)),
+                         first=command(own[0]['notebook'], own[0]['params'])))
+    return pd.DataFrame(rows, index=pd.Index(range(1, len(rows) + 1), name='group'))
+
+def made_by(
+    runs: list, # dicts of params, env, metrics
+) -> pd.DataFrame: # a row for each kind of origin, with the number of runs
+    "Code, machine and images of some runs; ValueError for a run that was made by code in no commit."
+    dirty = [r['params'] for r in runs if r['env']['dirty'] is not False]
+    if dirty: raise ValueError(f"{len(dirty)} runs were made by code that is in no commit; the first: {dirty[0]}")
+    def row(env): return dict(commit=env['commit'][:8], **{k: env[k] for k in ('device', 'cpu', 'precision', 'threads', 'python')},
+                              torch=env['versions']['torch'], data=env['data']['name'])
+    return pd.DataFrame([row(r['env']) for r in runs]).value_counts().rename('runs').reset_index()
 
 # %% ../nbs/15_studies.ipynb #92e5dfe8
 def made_from(

@@ -1,0 +1,61 @@
+"Maps of a trained network: from a folder with masks to one JSON, and what is refused on the way."
+import json
+import numpy as np, pytest
+from PIL import Image
+from inspectkit.synthetic import KINDS, parts
+
+TINY = '-p', 'study', '_explain', '-p', 'image_size', 64, '-p', 'n_images', 0, '-p', 'folds', 2, '-p', 'epochs', 1
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    "Parts in four classes under a Japanese name, masks for the defects."
+    top = tmp_path_factory.mktemp('検査')/'部品 写真'
+    x, y, mask = parts(48, 64)
+    for i, (img, k, m) in enumerate(zip(x, y, mask)):
+        name = f"{['良品', *KINDS][k]}/{i:02}.png"
+        for f in (top/name, top/'masks'/name): f.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((255*img[0]).byte().numpy()).save(top/name)
+        if k: Image.fromarray(255*m.byte().numpy()).save(top/'masks'/name)
+    return top
+
+
+def made(root, before):
+    new = set((root/'runs'/'_explain').glob('*.json')) - before
+    return new.pop()
+
+
+def test_from_a_folder_to_maps(papermill, root, folder, tmp_path):
+    there = set((root/'runs'/'_explain').glob('*.json'))
+    r = papermill('nbs/run_experiment.ipynb', tmp_path/'train.ipynb', '-p', 'data', f'folder:{folder}', '-p', 'test_parts', 2,
+                  *TINY)
+    assert r.returncode == 0, r.stderr[-2000:]
+    trained = made(root, there)
+    explain = 'nbs/run_explain.ipynb', tmp_path/'explain.ipynb', '-p', 'study', '_explain', '-p', 'run', trained
+    r = papermill(*explain)
+    assert r.returncode == 0, r.stderr[-2000:]
+    result = made(root, there | {trained})
+    run = json.loads(result.read_text(encoding='utf-8'))
+    m, test = run['metrics'], json.loads(trained.read_text(encoding='utf-8'))['metrics']['predictions']
+    assert run['params']['model'] == 'cnn5' and m['path'] == test['path'] and m['pred'] == test['pred']
+    good = [k == m['classes'].index('良品') for k in m['y']]
+    assert [a == 0 for a in m['each']['area']] == good # a mask for each defect, none for what is good
+    assert all(v is None for v, g in zip(m['each']['mass'], good) if g)
+    assert run['env']['data']['truth'] == {'no defect known': sum(good)}
+    kept = np.load(result.with_suffix('.npz'), allow_pickle=False)
+    assert len(kept['attr']) == m['n'] and result.with_suffix('.npz').stat().st_size < 200_000
+
+    trained.with_suffix('.safetensors').unlink()
+    r = papermill(*explain)
+    assert r.returncode and 'this makes them again: papermill nbs/run_experiment.ipynb' in r.stderr
+    for f in result, result.with_suffix('.npz'), trained: f.unlink()
+
+
+@pytest.mark.parametrize('given, message', [
+    (['-p', 'run', 'runs/_explain/nothing.json'], 'there is no file'),
+    (['-p', 'target', 'predict'], "target='predict' is not one of label, predicted"),
+    (['-p', 'layer', 'layer4'], "layer='layer4' is not in the network"),
+    (['-p', 'data', 'elpv'], 'data=planted:elpv plants some')])
+def test_refused(papermill, tmp_path, given, message):
+    r = papermill('nbs/run_explain.ipynb', tmp_path/'out.ipynb', '-p', 'study', '_explain', *given)
+    assert r.returncode and message in r.stderr, r.stderr[-1500:]
