@@ -12,13 +12,14 @@ def settings(root):
 def test_pyproject_repeats_settings(root):
     s, project = settings(root), tomllib.loads((root/'pyproject.toml').read_text(encoding='utf-8'))['project']
     assert project['dependencies'] == s['requirements'].split()
-    assert project['optional-dependencies'] == {k: s[f'{k}_requirements'].split() for k in ('lab', 'studies', 'dev', 'site')}
+    extras = 'lab', 'studies', 'dev', 'site'
+    assert project['optional-dependencies'] == {k: s[f'{k}_requirements'].split() for k in extras}
     assert project['requires-python'] == f">={s['min_python']},<{s['max_python']}"
 
 
 def test_environment_repeats_settings(root):
     s, deps = settings(root), yaml.safe_load((root/'environment.yml').read_text(encoding='utf-8'))['dependencies']
-    lists = 'requirements', 'lab_requirements', 'studies_requirements', 'dev_requirements', 'site_requirements'
+    lists = ['requirements', *(f'{k}_requirements' for k in ('lab', 'studies', 'dev', 'site'))]
     assert deps[-1]['pip'] == ' '.join(s[k] for k in lists).split()
     assert f"python>={s['min_python']},<{s['max_python']}" in deps
 

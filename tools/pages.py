@@ -123,6 +123,7 @@ def reports(root):
         for c in [c for c in nb.cells if getattr(c, 'id', None) in at.values()]:
             nb.cells.insert(nb.cells.index(c), mk_cell(f'<a id="at-{c.id}"></a>', 'markdown'))
         late = f'Out of date: the {" and ".join(why)} moved since this page was executed. `make reports` does it again.'
+        if why == ['colophon']: late = 'Not executed yet: `make reports` does it, once its runs are there.'
         if why: nb.cells.insert(0, mk_cell(f'::: {{.callout-warning}}\n{late}\n:::', 'markdown'))
         written(nb, root/'papers'/report.name, title=title, description=about, order=k)
     return where, pages
