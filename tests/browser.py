@@ -60,7 +60,7 @@ class Browser:
 
     def look(self, width, dark=False, height=900):
         "The size of the window and the mode that the reader prefers."
-        size = dict(width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        size = dict(width=width, height=height, deviceScaleFactor=1, mobile=False)
         self.call('Emulation.setDeviceMetricsOverride', **size)
         scheme = dict(name='prefers-color-scheme', value='dark' if dark else 'light')
         self.call('Emulation.setEmulatedMedia', features=[scheme])

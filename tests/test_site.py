@@ -43,6 +43,14 @@ def tab():
     with browser.Browser() as b: yield b
 
 
+# What reaches beyond the window and can't be scrolled to by itself
+OVER = '''(() => { const scrolls = e => e && e.tagName != 'MAIN' &&
+        (/auto|scroll/.test(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
+    return [...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)
+        .filter(e => e.offsetParent && !scrolls(e.parentElement) && !scrolls(e))
+        .map(e => e.outerHTML.slice(0, 60)) })()'''
+
+
 def pages(built):
     top = built[0]/'_site'
     return sorted(str(f.relative_to(top)) for f in top.rglob('*.html') if 'site_libs' not in f.parts)
@@ -80,17 +88,16 @@ def test_every_page_in_a_browser(built, served, tab):
         tab.open(served + name)
         found += [f'{name}: {e}' for e in tab.errors]
         found += [f'{name} wants {h}' for h in tab.outside - {'cdn.jsdelivr.net'}] # KaTeX, of the preview only
-        about = tab.js('''({wide: document.documentElement.scrollWidth - innerWidth,
-            ids: [...document.querySelectorAll('[id]')].map(e => e.id),
+        about = tab.js('''({ids: [...document.querySelectorAll('[id]')].map(e => e.id),
             links: [...document.querySelectorAll('a[href]')].map(a => a.getAttribute('href')),
             bare: [...document.images].filter(i => !(i.alt || '').trim()).map(i => i.src.slice(0, 60))})''')
         ids[name] = set(about['ids'])
         links += [(name, urljoin(served + name, h)) for h in about['links']]
         found += [f'{name}: a figure without alt text: {b}' for b in about['bare']]
-        tab.look(390)
-        over = {1280: about['wide'], 390: tab.js('document.documentElement.scrollWidth - innerWidth')}
+        for size in 1280, 390:
+            tab.look(size)
+            found += [f'{name}, {size} px: wider than the window: {e}' for e in tab.js(OVER)]
         tab.look(1280)
-        found += [f'{name} is {px} px wider than a window of {size}' for size, px in over.items() if px > 0]
     for name, url in links:
         page, anchor = urldefrag(url)
         if not page.startswith(served): continue

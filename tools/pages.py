@@ -22,6 +22,7 @@ from inspectkit.studies import moved, plan
 PAPERS = dict(S1='Corrosion, graded', S2='Grad-CAM on defects', S3='Anomalies from a few anomalies',
               S4='EfficientNet, class by class', S5='What augmentation makes a network look at')
 SCRATCH = 'smoke', 'first'
+AS_IT_IS = 'data-quarto-disable-processing="true"' # else Quarto makes a table of its own, without our attributes
 
 
 def opened(notebook):
@@ -192,7 +193,7 @@ def claim_table(table, where):
 <label>Words <input type="search" name="words"></label>
 <output id="shown" aria-live="polite"></output>
 </form>
-<table class="claims"><thead><tr>{heads}</tr></thead>
+<table class="claims" {AS_IT_IS}><thead><tr>{heads}</tr></thead>
 <tbody>
 {chr(10).join(row(r) for r in table.itertuples())}
 </tbody></table>''')
@@ -213,7 +214,7 @@ def table_of(heads, rows):
     "An HTML table that scrolls by itself."
     head = ''.join(f'<th scope="col">{h}</th>' for h in heads)
     body = '\n'.join('<tr>' + ''.join(f'<td>{c}</td>' for c in row) + '</tr>' for row in rows)
-    return raw(f'<table class="runs"><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>')
+    return raw(f'<table class="runs" {AS_IT_IS}><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>')
 
 
 def run_tables(root):
