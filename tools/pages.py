@@ -181,10 +181,10 @@ def claim_table(table, where):
         ours, source = html.escape(found.get('ours', '')), html.escape(f'{r.paper}, {r.source}')
         cells = dict(claim=f'{html.escape(said(r))} <small>{r.id}</small>', source=source,
                      paper=html.escape(value), ours=ours,
-                     verdict=f'<span class="verdict {kind(r.verdict)}">{r.verdict}</span>', how=' '.join(links))
+                     verdict=f'<span class="verdict {kind(r.verdict)}">{r.verdict}</span>', see=' '.join(links))
         tds = ''.join(f'<td data-label="{k}">{v}</td>' for k, v in cells.items())
         return f'<tr id="{r.id}" data-paper="{r.paper}" data-verdict="{r.verdict}">{tds}</tr>'
-    heads = ''.join(f'<th scope="col">{h}</th>' for h in ('Claim', 'Where', 'Paper', 'Ours', 'Verdict', 'How we know'))
+    heads = ''.join(f'<th scope="col">{h}</th>' for h in ('Claim', 'Where', 'Paper', 'Ours', 'Verdict', 'See'))
     def options(values): return '<option value="">all</option>' + ''.join(f'<option>{v}</option>' for v in values)
     present = set(table.verdict)
     return raw(f'''<form class="choose" id="choose" hidden>

@@ -11,7 +11,7 @@ def stale(root):
     "Name and reason of each report whose runs, claims or code are not what it was made from."
     found = {nb.stem: moved(nb.stem) for nb in sorted((root/'nbs'/'papers').glob('[!_.]*.ipynb'))}
     return {name: f"{name}: its {' and '.join(why)} moved since it was executed" if why != ['colophon'] else
-            f'{name}: was not executed yet, or does not say what it was made from' for name, why in found.items() if why}
+            f'{name}: was not executed yet, or ends without a colophon' for name, why in found.items() if why}
 
 
 def execute(report):
