@@ -12,7 +12,8 @@ def settings(root):
 def test_pyproject_repeats_settings(root):
     s, project = settings(root), tomllib.loads((root/'pyproject.toml').read_text(encoding='utf-8'))['project']
     assert project['dependencies'] == s['requirements'].split()
-    assert project['optional-dependencies'] == {k: s[f'{k}_requirements'].split() for k in ('lab', 'studies', 'dev', 'site')}
+    extras = {k: s[f'{k}_requirements'].split() for k in ('lab', 'studies', 'dev', 'site')}
+    assert project['optional-dependencies'] == extras
     assert project['requires-python'] == f">={s['min_python']},<{s['max_python']}"
 
 

@@ -151,7 +151,8 @@ def test_a_report_knows_what_it_was_made_from(built):
     there, _ = built
     for r in (there/'nbs'/'papers').glob('[!_.]*.ipynb'):
         last = json.loads(r.read_text(encoding='utf-8'))['cells'][-1]
-        assert ''.join(last['source']).startswith('colophon(') and last['outputs'], f'{r.name}: end it with colophon(...)'
+        ends = ''.join(last['source']).startswith('colophon(') and last['outputs']
+        assert ends, f'{r.name}: end it with colophon(...)'
     env = os.environ | dict(PYTHONPATH=str(there))
     call = [BIN/'python', 'tools/reports.py']
     def stale(): return subprocess.run(call, cwd=there, env=env, capture_output=True, text=True)
