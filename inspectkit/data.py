@@ -334,7 +334,8 @@ def shuffled(
 ) -> Images: # as many of each class as before
     "A set whose labels went to other images, always the same ones: a control."
     images = load(name.removeprefix('shuffled:'), size, box)
-    return replace(images, name=name, y=images.y[torch.randperm(len(images.y), generator=torch.Generator().manual_seed(0))])
+    gen = torch.Generator().manual_seed(0)
+    return replace(images, name=name, y=images.y[torch.randperm(len(images.y), generator=gen)])
 
 # %% ../nbs/02_data.ipynb #89879bc5
 def load(

@@ -152,7 +152,8 @@ def looked(
     rows = -(-len(x)//columns)
     fig = plt.figure(figsize=(4.4*columns, 1.75*rows), layout='constrained')
     out = []
-    for sub, image, c, title, i in zip(fig.subfigures(rows, columns, squeeze=False).flat, x, cam, titles, range(len(x))):
+    subfigures = fig.subfigures(rows, columns, squeeze=False).flat
+    for i, (sub, image, c, title) in enumerate(zip(subfigures, x, cam, titles)):
         axes = sub.subplots(1, 3)
         sub.suptitle(title, fontsize=8)
         for ax, colours in zip(axes, (None, *COLOURS)):

@@ -166,12 +166,13 @@ def superiority(
     "How often a is above b, and Mann and Whitney's test 1947 (Annals of Mathematical Statistics 18)."
     from scipy.stats import mannwhitneyu
     if not (len(a) and len(b)): raise ValueError(f"need images in both groups, there are {len(a)} and {len(b)}")
-    if not (a.isfinite().all() and b.isfinite().all()): raise ValueError('a number is not finite: leave such images out')
+    if not (a.isfinite().all() and b.isfinite().all()): raise ValueError('a number is not finite: leave it out')
     wins = torch.where(a[:, None] > b, 1., torch.where(a[:, None] == b, .5, 0.)).double()
     gen = torch.Generator().manual_seed(seed)
     def redrawn(): # how often each image is drawn; all at once would take memory for every pair
-        w = [torch.bincount(torch.randint(0, len(v), (len(v),), generator=gen), minlength=len(v)).double() for v in (a, b)]
-        return w[0] @ wins @ w[1]/wins.numel()
+        drawn = [torch.randint(0, len(v), (len(v),), generator=gen) for v in (a, b)]
+        times = [torch.bincount(d, minlength=len(d)).double() for d in drawn]
+        return times[0] @ wins @ times[1]/wins.numel()
     low, high = torch.stack([redrawn() for _ in range(n)]).quantile(torch.tensor([.025, .975]).double()).tolist()
     p = float(mannwhitneyu(a, b).pvalue)
     return dict(share=wins.mean().item(), low=low, high=high, p=p, n_a=len(a), n_b=len(b))

@@ -280,8 +280,9 @@ def made_by(
     "Code, machine and images of some runs; ValueError for a run that was made by code in no commit."
     dirty = [r['params'] for r in runs if r['env']['dirty'] is not False]
     if dirty: raise ValueError(f"{len(dirty)} runs were made by code that is in no commit; the first: {dirty[0]}")
-    def row(env): return dict(commit=env['commit'][:8], **{k: env[k] for k in ('device', 'cpu', 'precision', 'threads', 'python')},
-                              torch=env['versions']['torch'], data=env['data']['name'])
+    def row(env):
+        own = {k: env[k] for k in ('device', 'cpu', 'precision', 'threads', 'python')}
+        return dict(commit=env['commit'][:8]) | own | dict(torch=env['versions']['torch'], data=env['data']['name'])
     return pd.DataFrame([row(r['env']) for r in runs]).value_counts().rename('runs').reset_index()
 
 # %% ../nbs/15_studies.ipynb #92e5dfe8

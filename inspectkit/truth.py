@@ -56,7 +56,8 @@ def neu_boxes(
 ) -> tuple: # image's name: list of boxes of its own class; rows of the audit
     "The boxes of NEU-DET that belong to the image's class."
     own = table[table.image_class == table.box_class]
-    boxes = {f'images/{name}.jpg': g[['xmin', 'ymin', 'xmax', 'ymax']].values.tolist() for name, g in own.groupby('image')}
+    edges = ['xmin', 'ymin', 'xmax', 'ymax']
+    boxes = {f'images/{name}.jpg': g[edges].values.tolist() for name, g in own.groupby('image')}
     other = table[table.image_class != table.box_class].groupby('image').size()
     rows = [(f'images/{name}.jpg', 'box of another class', f'{n} of them') for name, n in other.items()]
     return boxes, rows
@@ -98,6 +99,7 @@ def known(
                          f"in {root}; data=planted:{name} plants some on its normal images")
     return boxes, files, []
 
+# %% ../nbs/17_truth.ipynb #a3fed950
 def defects(
     images: Images, # a set, or some of it
 ) -> tuple: # mask (N, H, W) bool, all False where no defect is known; audit: path, what, why

@@ -4,7 +4,8 @@ import numpy as np, pytest
 from PIL import Image
 from inspectkit.synthetic import KINDS, parts
 
-TINY = '-p', 'study', '_explain', '-p', 'image_size', 64, '-p', 'n_images', 0, '-p', 'folds', 2, '-p', 'epochs', 1
+TINY = ('-p', 'study', '_explain', '-p', 'image_size', 64, '-p', 'n_images', 0, '-p', 'folds', 2, '-p', 'epochs', 1,
+        '-p', 'test_parts', 2)
 
 
 @pytest.fixture(scope='module')
@@ -27,8 +28,7 @@ def made(root, before):
 
 def test_from_a_folder_to_maps(papermill, root, folder, tmp_path):
     there = set((root/'runs'/'_explain').glob('*.json'))
-    r = papermill('nbs/run_experiment.ipynb', tmp_path/'train.ipynb', '-p', 'data', f'folder:{folder}', '-p', 'test_parts', 2,
-                  *TINY)
+    r = papermill('nbs/run_experiment.ipynb', tmp_path/'train.ipynb', '-p', 'data', f'folder:{folder}', *TINY)
     assert r.returncode == 0, r.stderr[-2000:]
     trained = made(root, there)
     explain = 'nbs/run_explain.ipynb', tmp_path/'explain.ipynb', '-p', 'study', '_explain', '-p', 'run', trained
