@@ -22,8 +22,9 @@ from .cam import flaw
 JAPANESE = 'IPAexGothic'
 
 def readable():
-    "Let matplotlib write Japanese."
+    "Let matplotlib write Japanese, in colours that all can tell apart."
     if JAPANESE in plt.rcParams['font.family']: return
+    sns.set_palette('colorblind')
     font_manager.fontManager.addfont(Path(find_spec('matplotlib_fontja').origin).parent/'fonts'/'ipaexg.ttf')
     plt.rcParams['font.family'] = [*plt.rcParams['font.family'], JAPANESE]
 
@@ -33,6 +34,7 @@ def learning_curves(
     best: int, # index of the epoch whose weights are kept
 ) -> list: # two Axes: loss, accuracy
     "Loss and accuracy by epoch, for training and validation images."
+    readable()
     epochs = range(1, len(history) + 1)
     _, axes = plt.subplots(1, 2, figsize=(8, 2.8), layout='constrained')
     for ax, what, unit in zip(axes, ('loss', 'accuracy'), ('cross-entropy (nats)', 'share correct')):

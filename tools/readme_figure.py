@@ -3,7 +3,7 @@ import matplotlib; matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 import seaborn as sns
 import torch
-from inspectkit.plots import draw_counts
+from inspectkit.plots import draw_counts, readable
 from inspectkit.runs import repo_root
 from inspectkit.studies import load_plan
 
@@ -13,6 +13,7 @@ runs = [r for r in load_plan('corrosion') if r['params']['data'] == 'elpv' and '
 def shown(p): # S1's settings for its networks, ours for the others
     return p['trim'] == 'none' and p['n_images'] == 600 and not (p['model'] in ('alexnet', 'cnn5') and p['cooldown'])
 runs = [r for r in runs if shown(r['params'])]
+readable()
 names = [SHOWN[r['params']['model'], r['params']['weights']] for r in runs]
 _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout='constrained', width_ratios=[1.5, 1])
 sns.stripplot(x=names, y=[r['metrics']['test']['accuracy'] for r in runs], order=SHOWN.values(), ax=left, jitter=.15)
