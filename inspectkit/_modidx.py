@@ -235,4 +235,5 @@ d = { 'settings': { 'branch': 'main',
                                   'inspectkit.truth.mask_files': ('truth.html#mask_files', 'inspectkit/truth.py'),
                                   'inspectkit.truth.neu_boxes': ('truth.html#neu_boxes', 'inspectkit/truth.py'),
                                   'inspectkit.truth.read_mask': ('truth.html#read_mask', 'inspectkit/truth.py'),
-                                  'inspectkit.truth.span': ('truth.html#span', 'inspectkit/truth.py')}}}
+                                  'inspectkit.truth.span': ('truth.html#span', 'inspectkit/truth.py'),
+                                  'inspectkit.truth.white': ('truth.html#white', 'inspectkit/truth.py')}}}

@@ -232,15 +232,17 @@ def cascade(
     target: Tensor, # (N,) class to explain
     steps: int = 4, # how many times maps are made, the layers spread evenly over them
     seed: int = 0, # of the random weights
+    layer: str = '', # its name; '' for the default
+    of: str = 'logits', # the score: logits, or prob
 ) -> dict: # how many layers are destroyed: median correlation with the maps of the trained network; nan if all constant
     "Cascading randomisation, Adebayo et al. 2018 (arXiv:1810.03292)."
     from copy import deepcopy
-    first, broken = explain(method, model, x, target)[1], deepcopy(model)
+    first, broken = explain(method, model, x, target, layer, of)[1], deepcopy(model)
     layers, out = [l for l in broken.modules() if hasattr(l, 'reset_parameters')][::-1], {}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        for n, layer in enumerate(layers, 1):
-            layer.reset_parameters()
+        for n, destroyed in enumerate(layers, 1):
+            destroyed.reset_parameters()
             if n*steps % len(layers) < steps: # the last layer is always among them
-                out[n] = correlation(first, explain(method, broken, x, target)[1]).nanmedian().item()
+                out[n] = correlation(first, explain(method, broken, x, target, layer, of)[1]).nanmedian().item()
     return out

@@ -345,10 +345,10 @@ def load(
 ) -> Images: # every image that can be used
     "The image set called `name`; ValueError for an unknown name, an empty folder, or a class without an image."
     check_name(name)
-    if name.startswith('planted:'): return planted(name, size, box)
-    if name.startswith('shuffled:'): return shuffled(name, size, box)
-    images = (folder(name.removeprefix('folder:'), size, box) if name.startswith('folder:')
-              else dict(elpv=elpv, fastener=fastener, neu=neu)[name](size, box))
+    kind, _, rest = name.partition(':')
+    if kind in ('planted', 'shuffled'): images = dict(planted=planted, shuffled=shuffled)[kind](name, size, box)
+    elif kind == 'folder': images = folder(rest, size, box)
+    else: images = dict(elpv=elpv, fastener=fastener, neu=neu)[name](size, box)
     n = torch.bincount(images.y, minlength=len(images.classes))
     empty = [c for c, k in zip(images.classes, n) if k == 0]
     if empty:

@@ -78,7 +78,8 @@ def runs_of(
     fixed, root = group.get('params', {}), repo_root()
     about = [r for r in before if r['group'] in group.get('of', [])]
     made = [dict(run=r['path'].relative_to(root).as_posix(), model=r['params']['model']) for r in about]
-    if 'of' in group and not about: raise ValueError(f"of={group['of']}: there is no such group above")
+    if unknown := set(group.get('of', [])) - {r['group'] for r in before}:
+        raise ValueError(f"of={sorted(unknown)}: there is no such group above")
     if unknown := {*fixed, *grid, *(made[0] if made else ())} - set(base):
         wrong = ', '.join(sorted(unknown))
         raise ValueError(f"{group['notebook']} has no parameter {wrong}; there are {', '.join(base)}")
