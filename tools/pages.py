@@ -4,7 +4,8 @@ api/*.ipynb     the library, one page a module in reading order, through nbdev's
 papers/*.ipynb  the reports, with an anchor at each cell that settles a claim
 api/_*.md       tables that pages include: the tally, the claims, the runs
 """
-import ast, html, inspect, json, os, re
+import ast, html, inspect, json, os, re, shutil
+from importlib.util import find_spec
 from pathlib import Path
 import nbdev.showdoc
 import pandas as pd
@@ -251,6 +252,8 @@ def times(root):
 if __name__ == '__main__':
     root = repo_root()
     os.chdir(root/'nbs')
+    font = Path(find_spec('matplotlib_fontja').origin).parent/'fonts'/'ipaexg.ttf' # for readers without a Japanese one
+    shutil.copy(font, root/'pages'/'ipaexg.ttf')
     library(root)
     (where, pages), table = reports(root), every_claim()
     texts = dict(tally=tally(table, pages), claims=claim_table(table, where), runs=run_tables(root), times=times(root))
