@@ -111,7 +111,7 @@ def known(
     if not files and not boxes:
         raise ValueError(f"data={images.name!r} does not say where its defects are: it has no masks/ and no boxes.csv "
                          f"in {root}; data=planted:{name} plants some on its normal images")
-    there = {same_name(f.relative_to(root).as_posix()) for f in root.rglob('*.*') if 'masks' not in f.parts}
+    there = {same_name(p.as_posix()) for f in root.rglob('*.*') if (p := f.relative_to(root)).parts[0] != 'masks'}
     stems = {str(Path(p).with_suffix('').as_posix()) for p in there}
     unused = [(p, 'box unused', 'no such image') for p in boxes if p not in there]
     unused += [(f'masks/{p}', 'mask unused', 'no such image') for p in files if p not in stems]
