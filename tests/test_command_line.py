@@ -83,7 +83,7 @@ def test_twice_the_same_from_another_folder_on_a_pipe(first, papermill, root, tm
 WRONG = [
     (['-p', 'model', 'alexnett'], "model='alexnett' is not one of cnn5, alexnet, resnet18, efficientnet_lite0"),
     (['-p', 'modle', 'alexnet'], "no parameter is called 'modle'; there are model, data"),
-    (['-p', 'data', 'epvl'], "data='epvl' is not one of elpv, fastener, neu, folder:PATH"),
+    (['-p', 'data', 'epvl'], "data='epvl' is not one of elpv, textile, elpv-mono, elpv-poly, "),
     (['-p', 'data', 'folder:/nowhere/at all'], 'there is no folder /nowhere/at all'),
     (['-p', 'weights', 'imagenet'], "weights='imagenet' can't be had for cnn5"),
     (['-p', 'epochs', '0'], 'epochs=0 must be at least 1'),
