@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['JAPANESE', 'COLOURS', 'readable', 'learning_curves', 'band', 'draw_counts', 'confusion_matrix', 'confusion_row',
-           'sheet', 'boxed', 'looked']
+           'sheet', 'boxed', 'looked', 'quantiles']
 
 # %% ../nbs/14_plots.ipynb #2fb43961
 import textwrap
@@ -165,3 +165,18 @@ def looked(
             ax.set_axis_off()
         out.append(list(axes))
     return out
+
+# %% ../nbs/14_plots.ipynb #8c2602fe
+def quantiles(
+    z: Tensor, # (N, d) codes
+    ax: Axes = None, # drawn into; None for a new one
+) -> Axes: # one curve for each number of the code
+    "Are codes normally distributed? Wilk and Gnanadesikan 1968 (Biometrika 55)."
+    readable()
+    if ax is None: ax = plt.subplots(figsize=(3.6, 3.2), layout='constrained')[1]
+    theory = torch.special.ndtri((torch.arange(len(z)) + .5)/len(z))
+    ax.plot(theory, z.float().sort(0).values, lw=1)
+    end = theory[-1]
+    ax.plot([-end, end], [-end, end], color='black', ls=':', lw=1)
+    ax.set(xlabel='normal quantile', ylabel='quantile of the code')
+    return ax
