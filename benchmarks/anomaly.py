@@ -1,0 +1,99 @@
+"""Anomaly scores: one small image at a time against anomalib's PaDiM and PatchCore, T² against a scipy loop, and what
+training the paper's best setting takes.
+
+The peers at their defaults: their network, their size of 256 pixels, their transform; fitted to 64 images, which is
+little, so that PatchCore's memory is small and its search fast. Their networks have random weights, for a speed does not
+depend on them. Ways take turns and a ratio is the median of the ratios of turns; one thread, seconds of the processor.
+"""
+import json, statistics, sys, time
+from importlib.util import find_spec
+import numpy as np, psutil, torch
+from measure import save, turns
+from inspectkit.anomaly import gaussian, hotelling
+from inspectkit.autoencoder import build_parts, codes, fit_autoencoder
+from inspectkit.synthetic import surface
+
+torch.set_num_threads(1)
+gen = torch.Generator().manual_seed(0)
+
+
+def seconds(ways, repeats): return turns(ways, repeats, time.process_time)
+def ratio(t, a, b): return statistics.median(i/j for i, j in zip(t[a], t[b]))
+
+
+def t2_against_scipy(n=20_000, d=64):
+    "The loop one writes first: scipy's mahalanobis for each code."
+    from scipy.spatial.distance import mahalanobis
+    z = torch.randn(n, d, generator=gen)
+    fitted = gaussian(z)
+    v = z.double().numpy()
+    middle, inverse = v.mean(0), np.linalg.inv(np.cov(v.T))
+    def loop(): return np.array([mahalanobis(r, middle, inverse)**2 for r in v])
+    def with_fit(): return hotelling(z, *gaussian(z))
+    torch.testing.assert_close(hotelling(z, *fitted), torch.from_numpy(loop()), rtol=1e-8, atol=0)
+    t = seconds({'scipy loop': loop, 'inspectkit': lambda: hotelling(z, *fitted), 'inspectkit, with the fit': with_fit}, 5)
+    return dict(codes=n, d=d, seconds={k: statistics.median(v) for k, v in t.items()},
+                ratio={k: ratio(t, 'scipy loop', k) for k in t if k != 'scipy loop'})
+
+
+def peers(x):
+    "anomalib's two, fitted by hand to images: what its engine does without a folder."
+    from anomalib.models.image.padim.torch_model import PadimModel
+    from anomalib.models.image.patchcore.torch_model import PatchcoreModel
+    from anomalib.models import Padim, Patchcore
+    from torchvision.transforms import v2
+    made = {}
+    for name, model, lightning in (('PaDiM', PadimModel(backbone='resnet18', layers=['layer1', 'layer2', 'layer3'],
+                                                        pre_trained=False), Padim),
+                                   ('PatchCore', PatchcoreModel(backbone='wide_resnet50_2', layers=['layer2', 'layer3'],
+                                                                pre_trained=False), Patchcore)):
+        transform = lightning.configure_pre_processor().transform
+        model.train()
+        if name == 'PaDiM':
+            model(transform(x.expand(-1, 3, -1, -1)))
+            model.fit()
+        else:
+            model(transform(x.expand(-1, 3, -1, -1)))
+            model.subsample_embedding(sampling_ratio=.01)
+        model.eval()
+        made[name] = model, transform
+    return made
+
+
+def one_at_a_time(n=12):
+    "Score 32 x 32 images as they come from a camera, one by one: from bytes to a number."
+    x = (255*surface(96, 32, gen)).round().byte()
+    parts = build_parts('aae', 1, 32).eval()
+    fitted = gaussian(codes(parts, x)[0])
+    new = x[-n:]
+    ways = {'inspectkit, AAE and T²': lambda: [float(hotelling(codes(parts, i[None])[0], *fitted)) for i in new]}
+    if find_spec('anomalib'):
+        for name, (model, transform) in peers(x[:64].float()/255).items():
+            def score(model=model, transform=transform):
+                with torch.no_grad():
+                    return [float(model(transform((i.float()/255).expand(3, -1, -1))[None]).pred_score) for i in new]
+            ways[f'anomalib, {name}'] = score
+    else: print('anomalib is absent and not measured: pip install anomalib', flush=True)
+    t = seconds(ways, 5)
+    ours = next(iter(ways))
+    return dict(ms_an_image={k: 1000*statistics.median(v)/n for k, v in t.items()},
+                ratio={k: ratio(t, k, ours) for k in ways if k != ours})
+
+
+def training(n=500, epochs=40, threads=2):
+    "S3's best setting as studies/aae.yaml has it: 3 blocks, 32 pixels, 12 numbers; seconds of the clock."
+    torch.set_num_threads(threads)
+    x = (255*surface(n, 32, gen)).round().byte()
+    parts = build_parts('aae', 1, 32, width=16)
+    start = time.perf_counter()
+    fit_autoencoder('aae', parts, x, torch.zeros(n, dtype=torch.long), epochs, batch_size=16)
+    took = time.perf_counter() - start
+    torch.set_num_threads(1)
+    return dict(images=n, epochs=epochs, threads=threads, seconds=took)
+
+
+result = dict(load_before=psutil.getloadavg()[0])
+for name, measured in dict(t2_against_scipy=t2_against_scipy, one_at_a_time=one_at_a_time, training=training).items():
+    result[name] = measured()
+    print(name, json.dumps(result[name], ensure_ascii=False), flush=True)
+save('anomaly', result | dict(load_after=psutil.getloadavg()[0]))
