@@ -304,6 +304,7 @@ def fit_autoencoder(
 def latent_report(
     z: Tensor, # (N, d) codes of training images
     told: float = None, # share of codes and random numbers that the discriminator tells apart; None without one
+    prior: bool = True, # whether they are to be near the standard normal distribution; else only their ratios count
 ) -> dict: # mean, sd (lowest and highest of the d each), correlation (largest between two), kurtosis, told
     "How near codes are to the standard normal distribution."
     z = z.double()
@@ -312,7 +313,8 @@ def latent_report(
     r = (unit.T @ unit/(len(z) - 1)).fill_diagonal_(0)
     ends = lambda v: [v.min().item(), v.max().item()]
     return dict(n=len(z), mean=ends(mean), sd=ends(sd), correlation=r.abs().max().item(),
-                kurtosis=ends(unit.pow(4).mean(0)), collapsed=int((sd < .1).sum()), told=told)
+                kurtosis=ends(unit.pow(4).mean(0)), told=told,
+                collapsed=int((sd < (.1 if prior else .01*sd.max())).sum()))
 
 @torch.no_grad()
 def told_apart(
@@ -335,6 +337,7 @@ def complaints(
     "What is wrong with the codes, in words."
     said, (low, high) = [], report['sd']
     if k := report['collapsed']: said.append(f"{k} of the code's numbers hardly vary from image to image: it collapsed")
+    if high < 1e-3: said.append('the codes of all images are nearly the same: it collapsed')
     if method in ('vae', 'aae'):
         off = max(map(abs, report['mean']))
         if off > .5: said.append(f"the mean of a number of the code is {off:.2f} from 0: the codes left the prior")
