@@ -100,13 +100,15 @@ def patches(
     if min(x.shape[2:]) < 32 or any(s % 16 for s in x.shape[2:]):
         raise ValueError(f"image_size={x.shape[-1]}: patches need a multiple of 16, at least 32")
     stem, norm, blocks, *_ = net.features
+    device = next(net.parameters()).device
     def one(b):
-        h, kept = norm(stem(normalise(b, *mean_std('efficientnet_lite0', 'imagenet')))), []
+        h, kept = norm(stem(normalise(b.to(device), *mean_std('efficientnet_lite0', 'imagenet')))), []
         for i, stage in enumerate(blocks[:max(STAGES) + 1]):
             h = stage(h)
             if i in STAGES: kept.append(nn.functional.avg_pool2d(h, 3, 1, 1))
         fine, coarse = kept
-        return torch.cat([fine, nn.functional.interpolate(coarse, fine.shape[2:], mode='bilinear')], 1).flatten(2).mT
+        coarse = nn.functional.interpolate(coarse, fine.shape[2:], mode='bilinear')
+        return torch.cat([fine, coarse], 1).flatten(2).mT.cpu()
     with eval_mode(net):
         return torch.cat([one(b) for b in tqdm(x.split(batch_size), 'patches', delay=2, mininterval=1, leave=False)])
 

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['METHODS', 'TELLS', 'STEPS', 'check_shape', 'encoder', 'decoder', 'discriminator', 'lenet_encoder', 'lenet_decoder',
            'reconstruction_loss', 'discriminator_loss', 'generator_loss', 'prior_loss', 'sad_loss', 'sad_centre',
-           'build_parts', 'step', 'ae_step', 'vae_step', 'sad_step', 'aae_step', 'codes', 'code_of', 'latent_of',
-           'fit_epochs', 'fit_autoencoder', 'latent_report', 'told_apart', 'complaints']
+           'build_parts', 'step', 'ae_step', 'pretrain_step', 'vae_step', 'sad_step', 'aae_step', 'codes', 'code_of',
+           'noise_of', 'latent_of', 'fit_epochs', 'fit_autoencoder', 'latent_report', 'told_apart', 'complaints']
 
 # %% ../nbs/10_autoencoder.ipynb #26b9a397
 import math
@@ -75,8 +75,8 @@ def lenet_encoder(
     check_shape(size, blocks)
     c, layers = [n_channels, *(width*2**i for i in range(blocks))], []
     for a, b in zip(c, c[1:]):
-        layers += [nn.Conv2d(a, b, 5, padding=2, bias=False), nn.BatchNorm2d(b, affine=False), nn.LeakyReLU(),
-                   nn.MaxPool2d(2)]
+        layers += [nn.Conv2d(a, b, 5, padding=2, bias=False), nn.BatchNorm2d(b, eps=1e-4, affine=False),
+                   nn.LeakyReLU(), nn.MaxPool2d(2)]
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(c[-1]*(size >> blocks)**2, latent, bias=False))
 
 def lenet_decoder(
@@ -91,8 +91,8 @@ def lenet_decoder(
     c, small = [*(width*2**i for i in reversed(range(blocks))), n_channels], size >> blocks
     layers = [nn.Linear(latent, c[0]*small**2, bias=False), nn.Unflatten(1, (c[0], small, small))]
     for a, b in zip(c, c[1:]):
-        layers += [nn.BatchNorm2d(a, affine=False), nn.LeakyReLU(), nn.Upsample(scale_factor=2),
-                   nn.Conv2d(a, b, 5, padding=2, bias=False)]
+        layers += [nn.BatchNorm2d(a, eps=1e-4, affine=False), nn.LeakyReLU(),
+                   nn.Upsample(scale_factor=2), nn.Conv2d(a, b, 5, padding=2, bias=False)]
     return nn.Sequential(*layers, nn.Sigmoid())
 
 # %% ../nbs/10_autoencoder.ipynb #909dfd27
@@ -139,7 +139,7 @@ def sad_centre(
     z: Tensor, # (N, d) codes of the training images, by the network before its training
     least: float = .1, # how far each number must be from 0
 ) -> Tensor: # (d,)
-    "Their mean; numbers near 0 are moved to -0.1 or 0.1, for those a network without biases could reach by dying."
+    "Their mean; numbers near 0 are moved to -0.1 or 0.1: a network whose weights all vanish must not be at the centre."
     c = z.mean(0)
     return torch.where(c.abs() < least, torch.where(c < 0, -least, least), c)
 
@@ -179,6 +179,11 @@ def step(
 def ae_step(parts, opts, x, label, gen, centre): # as `aae_step` -> recon: its loss
     "Redraw."
     return dict(recon=step(opts['redraw'], reconstruction_loss(x, parts['decoder'](parts['encoder'](x)))))
+
+def pretrain_step(parts, opts, x, label, gen, centre): # as `aae_step` -> recon: its loss, the mean over pixels
+    "Redraw, before Deep SAD; by the mean over pixels as its authors, for the weight decay is measured against it."
+    loss = reconstruction_loss(x, parts['decoder'](parts['encoder'](x)))/x[0].numel()
+    return dict(recon=step(opts['redraw'], loss))
 
 def vae_step(parts, opts, x, label, gen, centre): # as `aae_step` -> recon, prior: losses
     "Redraw from a code with noise; squared distance and divergence weigh as for pixels with a variance of 1/2."
@@ -230,12 +235,23 @@ def codes(
     z, r = (torch.cat(v).cpu() for v in zip(*got))
     return z, r if recon else None
 
+# %% ../nbs/10_autoencoder.ipynb #25b7f3ae
 def code_of(
     parts: nn.ModuleDict, # of `build_parts`
     x: Tensor, # (N, C, H, W) in [0, 1]
 ) -> Tensor: # (N, d)
     "The encoder's answer, without the variances of a VAE."
     return parts['encoder'](x)[:, :latent_of(parts)]
+
+@torch.no_grad()
+def noise_of(
+    parts: nn.ModuleDict, # of a VAE
+    x: Tensor, # (N, C, H, W) uint8
+) -> Tensor: # (d,) on the CPU
+    "The mean variance that a VAE adds to each number of a code."
+    d, device = latent_of(parts), next(parts.parameters()).device
+    with eval_mode(parts):
+        return torch.cat([parts['encoder'](b.to(device).float()/255)[:, d:].exp() for b in x.split(256)]).mean(0).cpu()
 
 def latent_of(
     parts: nn.ModuleDict, # of `build_parts`
@@ -293,7 +309,7 @@ def fit_autoencoder(
         def schedule(epoch): slow(opts, max(.02, (1 + math.cos(math.pi*epoch/epochs))/2))
         return fit_epochs(STEPS[method], parts, opts, x, label, range(epochs), batch_size, seed, schedule), None
     before = dict(redraw=adam('encoder', 'decoder', decay=.5e-3))
-    history = fit_epochs(ae_step, parts, before, x, label, range(pretrain), batch_size, seed)
+    history = fit_epochs(pretrain_step, parts, before, x, label, range(pretrain), batch_size, seed)
     centre = sad_centre(codes(parts, x)[0]).to(next(parts.parameters()).device)
     opts = dict(encode=adam('encoder', decay=.5e-6))
     def schedule(epoch): slow(opts, .1 if epoch - pretrain >= epochs/3 else 1)
@@ -305,16 +321,18 @@ def latent_report(
     z: Tensor, # (N, d) codes of training images
     told: float = None, # share of codes and random numbers that the discriminator tells apart; None without one
     prior: bool = True, # whether they are to be near the standard normal distribution; else only their ratios count
+    noise: Tensor = None, # (d,) mean variance that a VAE adds to its codes, part of their spread
 ) -> dict: # mean, sd (lowest and highest of the d each), correlation (largest between two), kurtosis, told
     "How near codes are to the standard normal distribution."
     z = z.double()
-    mean, sd = z.mean(0), z.std(0)
-    unit = (z - mean)/sd.clamp(min=1e-12) # 1e-12: a number that does not vary
+    mean, own = z.mean(0), z.std(0)
+    sd = own if noise is None else (own.square() + noise).sqrt()
+    unit = (z - mean)/own.clamp(min=1e-12) # 1e-12: a number that does not vary
     r = (unit.T @ unit/(len(z) - 1)).fill_diagonal_(0)
     ends = lambda v: [v.min().item(), v.max().item()]
     return dict(n=len(z), mean=ends(mean), sd=ends(sd), correlation=r.abs().max().item(),
                 kurtosis=ends(unit.pow(4).mean(0)), told=told,
-                collapsed=int((sd < (.1 if prior else .01*sd.max())).sum()))
+                collapsed=int((own < (.1 if prior else .01*own.max())).sum()))
 
 @torch.no_grad()
 def told_apart(

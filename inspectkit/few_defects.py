@@ -23,7 +23,7 @@ def n_anomalous(
 def kinds_seen(
     kinds: list, # of defects
     seed: int, # of the choice
-    n: int = 0, # how many, all at most; 0 for half of them, or one more than half
+    n: int = 0, # how many, at most all; 0 for half of them, rounded up
 ) -> list: # so many of them
     "Which kinds of defects are trained on."
     order = torch.randperm(len(kinds), generator=torch.Generator().manual_seed(seed)).tolist()
@@ -55,12 +55,17 @@ def deal(
     groups: Tensor, # (N,) group of each image
     parts: list, # shares of the parts, adding up to 1
     gen: torch.Generator, # of the order
+    kind: Tensor = None, # (N,) kinds come one after the other; None for one kind
 ) -> Tensor: # (N,) part of each image
-    "Whole groups into parts, in random order."
+    "Whole groups into parts."
     name, each = groups.unique(return_inverse=True)
     size = torch.bincount(each, minlength=len(name))
     share, held, part = torch.tensor(parts).double(), torch.zeros(len(parts)).double(), torch.zeros(len(name)).long()
-    for g in torch.randperm(len(name), generator=gen):
+    order = torch.randperm(len(name), generator=gen)
+    if kind is not None: # of a group with more than one the lowest
+        first = torch.full((len(name),), int(kind.max()) + 1).scatter_reduce(0, each, kind, 'amin')
+        order = order[first[order].argsort(stable=True)]
+    for g in order:
         part[g] = (share*(held.sum() + size[g]) - held).argmax()
         held[part[g]] += size[g]
     return part[each]
@@ -105,7 +110,9 @@ def few_split(
 ) -> dict: # train, calibrate, test, left: indices, each image in one of them; the normal ones of train come first
     "Who is trained on, who finds the threshold, who is tested; ValueError where there are too few."
     gen, bad = torch.Generator().manual_seed(seed), kind > 0
-    if not bad.any() or bad.all(): raise ValueError(f"{int(bad.sum())} of {len(kind)} images are anomalous: need both")
+    if not bad.any() or bad.all():
+        raise ValueError(f"{int(bad.sum())} of {len(kind)} images are anomalous: need both; planted:SET plants defects "
+                         "on good parts")
     part = torch.full((len(kind),), 3)
     mixed = torch.isin(group, group[~bad]) # with a good part in the group: its defects go where it goes
     part[mixed] = deal(group[mixed], SHARES, gen)
@@ -115,9 +122,7 @@ def few_split(
     pool, k = pool_of(own, group, len(normal), rate, gen)
     free = bad & ~mixed
     free[pool] = False
-    for c in kind[free].unique(): # each kind by half
-        one = torch.where(free & (kind == c))[0]
-        part[one] = 1 + deal(group[one], [.5, .5], gen)
+    part[free] = 1 + deal(group[free], [.5, .5], gen, kind[free])
     part[pool[:k]] = 0
     cut = {name: torch.where(part == i)[0] for i, name in enumerate(('train', 'calibrate', 'test', 'left'))}
     cut['train'] = torch.cat([normal, pool[:k]])
