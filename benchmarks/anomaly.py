@@ -32,7 +32,8 @@ def t2_against_scipy(n=20_000, d=64):
     def loop(): return np.array([mahalanobis(r, middle, inverse)**2 for r in v])
     def with_fit(): return hotelling(z, *gaussian(z))
     torch.testing.assert_close(hotelling(z, *fitted), torch.from_numpy(loop()), rtol=1e-8, atol=0)
-    t = seconds({'scipy loop': loop, 'inspectkit': lambda: hotelling(z, *fitted), 'inspectkit, with the fit': with_fit}, 5)
+    ways = {'scipy loop': loop, 'inspectkit': lambda: hotelling(z, *fitted), 'inspectkit, with the fit': with_fit}
+    t = seconds(ways, 5)
     return dict(codes=n, d=d, seconds={k: statistics.median(v) for k, v in t.items()},
                 ratio={k: ratio(t, 'scipy loop', k) for k in t if k != 'scipy loop'})
 

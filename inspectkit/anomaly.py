@@ -39,7 +39,9 @@ def hotelling(
     axes: Tensor, # (r, d) of `gaussian`
 ) -> Tensor: # (N,) float64, at least 0; higher is more anomalous
     "T², Hotelling 1931 (Annals of Mathematical Statistics 2)."
-    return ((z.double() - mean) @ axes.T).square().sum(1)
+    offset = -(axes @ mean)
+    parts = [torch.addmm(offset, p.double(), axes.T).square_().sum(1) for p in z.split(512)] # 512: stays in the cache
+    return torch.cat(parts) if parts else z.new_zeros(0).double()
 
 # %% ../nbs/11_anomaly.ipynb #6c34ad51
 def t2_limit(
