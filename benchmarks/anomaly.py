@@ -8,6 +8,7 @@ depend on them. Ways take turns and a ratio is the median of the ratios of turns
 """
 import json, statistics, sys, time
 from importlib.util import find_spec
+from pathlib import Path
 import numpy as np, psutil, torch
 from measure import save, turns
 from inspectkit.anomaly import gaussian, hotelling
@@ -83,7 +84,7 @@ def one_at_a_time(n=12):
 
 
 def training(n=500, epochs=40, threads=2):
-    "S3's best setting as studies/aae.yaml has it: 3 blocks, 32 pixels, 12 numbers; seconds of the clock."
+    "S3's best setting as studies/aae.yaml has it: 3 blocks, 32 pixels, 12 numbers; seconds of the clock, on a quiet machine."
     torch.set_num_threads(threads)
     x = (255*surface(n, 32, gen)).round().byte()
     parts = build_parts('aae', 1, 32, width=16)
@@ -94,8 +95,11 @@ def training(n=500, epochs=40, threads=2):
     return dict(images=n, epochs=epochs, threads=threads, seconds=took)
 
 
-result = dict(load_before=psutil.getloadavg()[0])
-for name, measured in dict(t2_against_scipy=t2_against_scipy, one_at_a_time=one_at_a_time, training=training).items():
-    result[name] = measured()
+parts = dict(t2_against_scipy=t2_against_scipy, one_at_a_time=one_at_a_time, training=training)
+before = Path(__file__).with_name('anomaly.json') # names of parts on the command line: only these, the others stay
+result = json.loads(before.read_text(encoding='utf-8'))['result'] if sys.argv[1:] else {}
+result['load_before'] = psutil.getloadavg()[0]
+for name in sys.argv[1:] or parts:
+    result[name] = parts[name]() | dict(load=psutil.getloadavg()[0])
     print(name, json.dumps(result[name], ensure_ascii=False), flush=True)
 save('anomaly', result | dict(load_after=psutil.getloadavg()[0]))
