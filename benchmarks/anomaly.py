@@ -84,7 +84,7 @@ def one_at_a_time(n=12):
 
 
 def training(n=500, epochs=40, threads=2):
-    "S3's best setting as studies/aae.yaml has it: 3 blocks, 32 pixels, 12 numbers; seconds of the clock, machine quiet."
+    "S3's best setting as studies/aae.yaml has it; seconds of the clock, on a quiet machine."
     torch.set_num_threads(threads)
     x = (255*surface(n, 32, gen)).round().byte()
     parts = build_parts('aae', 1, 32, width=16)
