@@ -218,6 +218,13 @@ def table_of(heads, rows):
     return raw(f'<table class="runs" {AS_IT_IS}><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>')
 
 
+def scored(m):
+    "What a run's test images gave, in a few words."
+    if 'scores' in m: return f"{m['main']}: AUROC {m['scores'][m['main']]['all']['auroc']:.3f}"
+    accuracy = m['test'].get('accuracy') if 'test' in m else None
+    return '' if accuracy is None else f'{accuracy:.3f}'
+
+
 def run_tables(root):
     "Each run of each study, with what varies and a link to its JSON."
     parts = []
@@ -225,13 +232,13 @@ def run_tables(root):
         runs, rows = load_runs(study), []
         alike = [[r['params'] for r in runs if set(r['params']) == set(own['params'])] for own in runs]
         for f, r, others in zip(sorted((root/'runs'/study).glob('*.json')), runs, alike):
-            p, env, accuracy = r['params'], r['env'], r['metrics'].get('test', {}).get('accuracy')
+            p, env = r['params'], r['env']
             varied = ', '.join(f'{k} {v}' for k, v in p.items()
                                if v not in ('', [], 'none') and len({str(q[k]) for q in others}) > 1)
             rows.append([f'<a href="../runs/{study}/{f.name}">{f.stem}</a>', html.escape(varied),
-                         '' if accuracy is None else f'{accuracy:.3f}', f'{took(r):.1f}', env['device'],
+                         scored(r['metrics']), f'{took(r):.1f}', env['device'],
                          (env['commit'] or '')[:8]])
-        heads = 'run', 'what varies', 'test accuracy', 'minutes', 'device', 'commit'
+        heads = 'run', 'what varies', 'test accuracy or AUROC', 'minutes', 'device', 'commit'
         parts += [f'## {study} {{#{study}}}\n', f'{len(runs)} runs.\n', table_of(heads, rows)]
     return '\n'.join(parts)
 
