@@ -39,7 +39,7 @@ def plan(root):
     def group(notebook=TOY, memory=.5, **more): return dict(notebook=notebook, minutes=.1, memory=memory, **more)
     def write(*groups): file.write_text(json.dumps(dict(cores=[group(**g) for g in groups]))) # JSON is YAML
     yield write
-    for f in (*folder.glob('*'), *folder.glob('.*'), file, root/TOY): f.unlink()
+    for f in (*folder.glob('*'), *folder.glob('.*'), file, root/TOY): f.unlink(missing_ok=True)
     if folder.exists(): folder.rmdir()
 
 
