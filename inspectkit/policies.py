@@ -6,12 +6,12 @@
 __all__ = ['ALONE', 'POLICIES', 'MOVES', 'uniform', 'flip', 'rotate', 'scale', 'translate', 'colour', 'brightness', 'blur',
            'noise', 'cutout', 'erase', 'randaugment', 'partners', 'check_policy', 'augmented']
 
-# %% ../nbs/24_policies.ipynb #1cd78178
+# %% ../nbs/24_policies.ipynb #e2400002
 import numpy as np, torch
 from torch import Tensor
 from .augment import affine, warp
 
-# %% ../nbs/24_policies.ipynb #38f220a7
+# %% ../nbs/24_policies.ipynb #e2400005
 def uniform(
     n: int, # how many
     gen: torch.Generator, # on the CPU
@@ -39,7 +39,7 @@ def scale(x, gen, strength=.5): # as flip
     still = torch.zeros(len(x), dtype=torch.bool)
     return warp(x, affine(still, torch.zeros(len(x)), (1 + strength)**uniform(len(x), gen)))
 
-# %% ../nbs/24_policies.ipynb #f1febcc5
+# %% ../nbs/24_policies.ipynb #e2400006
 def translate(x, gen, strength=.5): # as flip
     "A shift by whole pixels, by up to half of each side times `strength`."
     out, (h, w) = torch.zeros(x.shape), x.shape[-2:]
@@ -49,7 +49,7 @@ def translate(x, gen, strength=.5): # as flip
         new[:, rows, columns] = one[:, slice(max(0, -dy), h + min(0, -dy)), slice(max(0, -dx), w + min(0, -dx))]
     return out
 
-# %% ../nbs/24_policies.ipynb #1ebd8e3d
+# %% ../nbs/24_policies.ipynb #e2400009
 def colour(x, gen, strength=.5): # as flip
     "Saturation by 1 - `strength` to 1 + `strength`, hue by up to a fifth of the circle times `strength`."
     import torchvision.transforms.v2.functional as tv
@@ -74,7 +74,7 @@ def noise(x, gen, strength=.5): # as flip
     deviation = 102*strength*uniform(len(x), gen, 0., 1.)
     return (x + deviation[:, None, None, None]*torch.randn(x.shape, generator=gen)).clamp(0, 255)
 
-# %% ../nbs/24_policies.ipynb #e2d95e2f
+# %% ../nbs/24_policies.ipynb #e240000c
 def cutout(x, gen, strength=.5): # as flip
     "A square of `strength` times the side in the image's mean colour, DeVries and Taylor 2017 (arXiv:1708.04552)."
     sides, half = x.shape[-2:], strength*min(x.shape[-2:])/2
@@ -102,7 +102,7 @@ def randaugment(x, gen, strength=.5): # as flip
         torch.manual_seed(int(torch.randint(2**62, (1,), generator=gen)))
         return torch.stack([change(one) for one in x]).float()
 
-# %% ../nbs/24_policies.ipynb #b8a1b009
+# %% ../nbs/24_policies.ipynb #e240000e
 def partners(
     n: int, # images in the batch
     gen: torch.Generator, # of the draws
@@ -113,7 +113,7 @@ def partners(
     draws = np.random.default_rng(int(torch.randint(2**62, (1,), generator=gen)))
     return other, torch.from_numpy(draws.beta(2*strength, 2*strength, n)).float()
 
-# %% ../nbs/24_policies.ipynb #40ccb465
+# %% ../nbs/24_policies.ipynb #e2400011
 ALONE = dict(flip=flip, rotate=rotate, scale=scale, translate=translate, colour=colour, brightness=brightness,
              blur=blur, noise=noise, cutout=cutout, erase=erase, randaugment=randaugment)
 POLICIES = 'none', *ALONE, 'mixup'
@@ -129,7 +129,7 @@ def check_policy(
     if not 0 < strength <= 1: raise ValueError(f"strength={strength} must be above 0 and at most 1")
     if not 0 <= p <= 1: raise ValueError(f"p={p} must be from 0 to 1")
 
-# %% ../nbs/24_policies.ipynb #28b740a3
+# %% ../nbs/24_policies.ipynb #e2400012
 def augmented(
     name: str, # one of `POLICIES`
     x: Tensor, # (N, C, H, W) uint8
