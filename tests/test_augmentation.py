@@ -58,6 +58,18 @@ def test_the_same_start(papermill, root, folder, tmp_path):
             for g in f, f.with_suffix('.npz'): g.unlink()
 
 
+def test_planted_on_good_parts(papermill, root, folder, tmp_path):
+    "Nobody marked a defect: some are planted on the normal images, and their place is known."
+    there = set((root/'runs'/'_augmentation').glob('*.json'))
+    r = papermill('nbs/run_augmentation.ipynb', tmp_path/'out.ipynb', '-p', 'data', f'planted:folder:{folder}', *TINY,
+                  '-p', 'augment', 'cutout')
+    assert r.returncode == 0, r.stderr[-2000:]
+    made, = set((root/'runs'/'_augmentation').glob('*.json')) - there
+    m, kept = json.loads(made.read_text(encoding='utf-8'))['metrics'], np.load(made.with_suffix('.npz'))
+    assert m['classes'][0] == 'normal' and ((kept['area'] > 0) == (kept['y'] > 0)).all() and 0 <= m['mass'] <= 1
+    for f in made, made.with_suffix('.npz'): f.unlink()
+
+
 @pytest.mark.parametrize('given, message', [
     (['-p', 'augment', 'turn'], "augment='turn' is not one of none, flip, rotate"),
     (['-p', 'strength', 0.3], "augment='none' has no strength and no p"),
