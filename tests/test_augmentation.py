@@ -1,0 +1,98 @@
+"Augmentation and attention: from a folder to a network's maps, what is refused, and what does nothing."
+import json
+import numpy as np, pytest, torch
+from PIL import Image
+from inspectkit.effects import between, effect, matrix
+from inspectkit.runs import run_path
+from inspectkit.studies import plan
+from inspectkit.synthetic import KINDS, parts
+
+TINY = ('-p', 'study', '_augmentation', '-p', 'model', 'cnn5', '-p', 'weights', 'none', '-p', 'freeze', 0.0,
+        '-p', 'image_size', 64, '-p', 'n_images', 0, '-p', 'test_parts', 2, '-p', 'epochs', 1, '-p', 'threads', 1)
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    "Parts in four classes under a Japanese name, masks for the defects."
+    top = tmp_path_factory.mktemp('検査')/'部品 写真'
+    x, y, mask = parts(48, 64)
+    for i, (img, k, m) in enumerate(zip(x, y, mask)):
+        name = f"{['良品', *KINDS][k]}/{i:02}.png"
+        for f in (top/name, top/'masks'/name): f.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((255*img[0]).byte().numpy()).save(top/name)
+        if k: Image.fromarray(255*m.byte().numpy()).save(top/'masks'/name)
+    return top
+
+
+def test_the_same_start(papermill, root, folder, tmp_path):
+    "A policy that is never applied gives its baseline to the last bit; another stream, and the policy itself, do not."
+    def run(*given):
+        there = set((root/'runs'/'_augmentation').glob('*.json'))
+        r = papermill('nbs/run_augmentation.ipynb', tmp_path/'out.ipynb', '-p', 'data', f'folder:{folder}', *TINY,
+                      *given)
+        assert r.returncode == 0, r.stderr[-2000:]
+        made.extend(set((root/'runs'/'_augmentation').glob('*.json')) - there)
+        return json.loads(made[-1].read_text(encoding='utf-8')), dict(np.load(made[-1].with_suffix('.npz')))
+    made = []
+    try:
+        base, kept = run()
+        m, n = base['metrics'], base['metrics']['test']['n']
+        assert m['classes'] == sorted(['良品', *KINDS]) and n == 24
+        assert kept['attr'].shape[0] == len(kept['prob']) == len(kept['mass']) == n
+        good = kept['y'] == m['classes'].index('良品')
+        assert np.isnan(kept['mass'][good]).all() and ((kept['area'] == 0) == good).all() # a mask for each defect only
+        before = len(made)
+        again, kept_again = run('-p', 'augment', 'none') # the same parameters: the same file, the same numbers
+        assert len(made) == before and again['metrics'] == m
+        never, kept_never = run('-p', 'augment', 'rotate', '-p', 'p', 0.0)
+        other, kept_other = run('-p', 'augment', 'rotate', '-p', 'p', 0.0, '-p', 'stream', 1)
+        turned, kept_turned = run('-p', 'augment', 'rotate')
+        for k, v in kept.items():
+            np.testing.assert_array_equal(v, kept_again[k])
+            np.testing.assert_array_equal(v, kept_never[k])
+        assert never['metrics']['history'] == m['history']
+        for o, k in (other, kept_other), (turned, kept_turned):
+            assert o['metrics']['history'] != m['history'] and (k['prob'] != kept['prob']).any()
+            assert (k['index'] == kept['index']).all() # yet the test images are the same
+    finally:
+        for f in made:
+            for g in f, f.with_suffix('.npz'): g.unlink()
+
+
+def test_planted_on_good_parts(papermill, root, folder, tmp_path):
+    "Nobody marked a defect: some are planted on the normal images, and their place is known."
+    there = set((root/'runs'/'_augmentation').glob('*.json'))
+    r = papermill('nbs/run_augmentation.ipynb', tmp_path/'out.ipynb', '-p', 'data', f'planted:folder:{folder}', *TINY,
+                  '-p', 'augment', 'cutout')
+    assert r.returncode == 0, r.stderr[-2000:]
+    made, = set((root/'runs'/'_augmentation').glob('*.json')) - there
+    m, kept = json.loads(made.read_text(encoding='utf-8'))['metrics'], np.load(made.with_suffix('.npz'))
+    assert m['classes'][0] == 'normal' and ((kept['area'] > 0) == (kept['y'] > 0)).all() and 0 <= m['mass'] <= 1
+    for f in made, made.with_suffix('.npz'): f.unlink()
+
+
+@pytest.mark.parametrize('given, message', [
+    (['-p', 'augment', 'turn'], "augment='turn' is not one of none, flip, rotate"),
+    (['-p', 'strength', 0.3], "augment='none' has no strength and no p"),
+    (['-p', 'augment', 'blur', '-p', 'strength', 1.5], 'strength=1.5 must be above 0 and at most 1'),
+    (['-p', 'augment', 'blur', '-p', 'p', -0.1], 'p=-0.1 must be from 0 to 1'),
+    (['-p', 'fine_layer', 'layer9'], "layer='layer9' is not in the network"),
+    (['-p', 'augment', 'colour'], 'changes nothing on grey images')])
+def test_refused(papermill, folder, tmp_path, given, message):
+    r = papermill('nbs/run_augmentation.ipynb', tmp_path/'out.ipynb', '-p', 'data', f'folder:{folder}', *TINY, *given)
+    assert r.returncode and message in r.stderr, r.stderr[-500:]
+
+
+@pytest.mark.parametrize('data', ['cifar10', 'neu'])
+def test_what_does_nothing_lies_inside_the_floor(data):
+    "The study's own networks: a policy with probability 0 and another order, against twelve baselines."
+    params = [r['params'] for r in plan('augmentation') if r['params']['data'] == data]
+    own = [p for p in params if p['p'] == 0] + [p for p in params if p['augment'] == 'none']
+    if not all(run_path(p).exists() for p in own): pytest.skip(f'the runs of {data} are not here')
+    kept = [np.load(run_path(p, '.npz')) for p in own]
+    cam, prob = (torch.from_numpy(np.stack([k[key] for k in kept])).float() for key in ('attr', 'prob'))
+    pairs = torch.combinations(torch.arange(len(own)))
+    start = torch.tensor([p['seed'] for p in own])
+    for name, d in between(cam, prob, pairs, (12, 12)).items():
+        found = effect(matrix(d, pairs, len(own)), sum(p['p'] == 0 for p in own), start, times=2)
+        assert found['p'] > .05/2, (name, found)
