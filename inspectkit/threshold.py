@@ -119,7 +119,8 @@ def decide(
     check_scores(score, torch.zeros_like(score))
     s = score.double()
     low, high = -math.inf if ok_below is None else ok_below, math.inf if ng_from is None else ng_from
-    return torch.where(s < low, 0, torch.where(s >= max(low, high), 2, 1))
+    low = min(low, high) # where the two cross all between them keep both promises: at this one fewest defects escape
+    return torch.where(s < low, 0, torch.where(s >= high, 2, 1))
 
 def promise_text(
     n: int, # defects kept for the threshold

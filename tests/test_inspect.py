@@ -1,0 +1,150 @@
+"New images through a trained network: every file is on the list, bad ones stop nothing, page and table can be opened."
+import json, shutil
+from html.parser import HTMLParser
+import numpy as np, pandas as pd, pytest
+from PIL import Image
+from inspectkit.synthetic import parts
+
+TINY = ('-p', 'study', '_inspect', '-p', 'image_size', 64, '-p', 'n_images', 0, '-p', 'folds', 2, '-p', 'epochs', 2,
+        '-p', 'test_parts', 2)
+
+
+def made(root, before):
+    new = set((root/'runs'/'_inspect').glob('*.json')) - before
+    return new.pop()
+
+
+@pytest.fixture(scope='module')
+def trained(papermill, root, photos, tmp_path_factory):
+    "A run on parts in three classes, under a Japanese name with spaces."
+    there = set((root/'runs'/'_inspect').glob('*.json'))
+    out = tmp_path_factory.mktemp('out')/'t.ipynb'
+    r = papermill('nbs/run_experiment.ipynb', out, '-p', 'data', f'folder:{photos}', *TINY)
+    assert r.returncode == 0, r.stderr[-2000:]
+    run = made(root, there)
+    yield run
+    for f in root.glob(f'runs/_inspect/{run.stem}*'): f.unlink()
+
+
+@pytest.fixture
+def inspect(papermill, root, trained, tmp_path):
+    "Inspect a folder with the run; its JSON, table and page, or the error."
+    def call(*given):
+        there = set((root/'runs'/'_inspect').glob('*.json'))
+        out = tmp_path/'i.ipynb'
+        r = papermill('nbs/run_inspect.ipynb', out, '-p', 'study', '_inspect', '-p', 'run', trained, *given)
+        if r.returncode: return r.stderr
+        new = made(root, there)
+        found = [json.loads(new.read_text(encoding='utf-8')), new.with_suffix('.csv').read_bytes(),
+                 new.with_suffix('.html').read_text(encoding='utf-8')]
+        for s in ('.json', '.csv', '.html'): new.with_suffix(s).unlink()
+        return found
+    return call
+
+
+class Closed(HTMLParser):
+    "Every tag that is opened is closed, and nothing is fetched."
+    def __init__(self): super().__init__(); self.open, self.pictures = [], 0
+    def handle_starttag(self, tag, attrs):
+        assert tag not in ('script', 'link', 'iframe', 'object')
+        for k, v in attrs: assert k not in ('src', 'href') or v.startswith('data:image/jpeg;base64,')
+        self.pictures += tag == 'img'
+        if tag not in ('meta', 'img', 'br', 'th'): self.open.append(tag)
+    def handle_endtag(self, tag): assert self.open.pop() == tag
+
+
+def state_of(top): return sorted((f.as_posix(), f.lstat().st_mtime_ns, f.lstat().st_size) for f in top.rglob('*'))
+
+
+def test_every_file_is_on_the_list(inspect, tmp_path):
+    "Good ones, broken ones, strange ones, in a folder that is only read."
+    top = tmp_path/'新しい 画像'/'ロット １'
+    top.mkdir(parents=True)
+    x = (255*parts(12, 64, seed=9)[0]).byte().numpy()[:, 0]
+    for i, img in enumerate(x): Image.fromarray(img).save(top/f'部品 {i:02}.png')
+    Image.fromarray(x[0].astype(np.uint16)*257).save(top/'16 bit.png')
+    Image.fromarray(x[1]).convert('CMYK').save(top/'cmyk.jpg')
+    Image.fromarray(x[2]).save(top/'=1+1.png')
+    Image.fromarray(x[3]).save(top/'<b>太字.png')
+    Image.fromarray(x[4]).save(top/'途中.jpg')
+    (top/'途中.jpg').write_bytes((top/'途中.jpg').read_bytes()[:300])
+    Image.new('L', (64, 64)).save(top/'真っ黒.png')
+    (top/'零.png').touch()
+    (top/'メモ.txt').write_text('no image')
+    (top/'gone.png').symlink_to(tmp_path/'nowhere.png')
+    before = state_of(top.parent)
+    for f in (top, top.parent): f.chmod(0o555)
+    try: run, table, html = inspect('-p', 'images', top.parent, '-p', 'lang', 'ja')
+    finally:
+        for f in (top.parent, top): f.chmod(0o755)
+    assert state_of(top.parent) == before
+    assert table.startswith('\ufeff'.encode()) # so that Excel reads it as UTF-8
+    (tmp_path/'t.csv').write_bytes(table)
+    rows = pd.read_csv(tmp_path/'t.csv', encoding='utf-8-sig', keep_default_na=False).set_index('ファイル')
+    names = [f.relative_to(top.parent).as_posix() for f in top.iterdir()]
+    assert sorted(rows.index) == sorted(names) and rows.index.is_unique
+    unread = rows[rows['判定'] == '読めない']
+    assert {f.rpartition('/')[2] for f in unread.index} == {'途中.jpg', '零.png', 'メモ.txt', 'gone.png'}
+    assert set(rows['判定']) <= {'合格', '不合格', '要確認', '読めない'}
+    assert rows.loc['ロット １/真っ黒.png', '判定'] == '要確認' and '明るさ' in rows.loc['ロット １/真っ黒.png', '理由']
+    assert rows.loc['ロット １/16 bit.png', '推定クラス'] == rows.loc['ロット １/部品 00.png', '推定クラス']
+    m = run['metrics']
+    assert (m['n'], m['unread'], sum(m['counts'].values())) == (len(names), 4, len(names) - 4)
+    page = Closed()
+    page.feed(html)
+    assert not page.open and page.pictures >= len(names) - 4 and '&lt;b&gt;太字.png' in html and '検査結果' in html
+    assert m['bytes'] == len(html.encode()) < 5_000_000
+
+
+def test_it_says_what_the_run_said(inspect, trained, photos, tmp_path):
+    "The run's own test images get the classes that it gave them, and few are called unlike."
+    p = json.loads(trained.read_text(encoding='utf-8'))
+    classes, said = p['env']['data']['classes'], p['metrics']['predictions']
+    for f in said['path']:
+        (tmp_path/'again'/f).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(photos/f, tmp_path/'again'/f)
+    run, table, html = inspect('-p', 'images', tmp_path/'again', '-p', 'promise', 'average', '-p', 'shown', 3)
+    (tmp_path/'t.csv').write_bytes(table)
+    rows = pd.read_csv(tmp_path/'t.csv', encoding='utf-8-sig').set_index('file')
+    same = [classes[k] == rows.loc[f, 'looks like'] for f, k in zip(said['path'], said['pred'])]
+    sure = [sorted(q)[-1] - sorted(q)[-2] > .02 for q in said['prob']] # not those that a rounding can tip over
+    assert all(s for s, t in zip(same, sure) if t)
+    assert sum(run['metrics']['n_unlike'].values()) <= 12 # 4 on average, by the largest of 18 distances
+    assert html.count('class="card ') == 3 and '3 of' in html
+    order = [('NG', 'a person must look', 'OK').index(s) for s in rows.result]
+    assert order == sorted(order)
+    tested = run['metrics']['tested']
+    assert sum(map(sum, tested.values())) == len(said['path'])
+
+
+def test_nothing_to_see(inspect, tmp_path):
+    "A folder without a file is refused; one without an image gives a page that says so."
+    (tmp_path/'空').mkdir()
+    assert 'there is no file in' in inspect('-p', 'images', tmp_path/'空')
+    assert 'there is no folder' in inspect('-p', 'images', tmp_path/'nowhere')
+    (tmp_path/'空'/'a.png').touch()
+    run, table, html = inspect('-p', 'images', tmp_path/'空')
+    assert run['metrics']['counts'] == dict(NG=0, look=0, OK=0) and 'zero bytes' in html and b'a.png' in table
+
+
+def test_training_images_are_gone(inspect, root, trained, photos, tmp_path):
+    "Without them it is said that nothing was compared; once they were seen they are not needed again."
+    bank = trained.with_suffix('.unlike.safetensors')
+    bank.unlink(missing_ok=True)
+    away = photos.with_name('away')
+    photos.rename(away)
+    try: run, table, html = inspect('-p', 'images', away/'良品')
+    finally: away.rename(photos)
+    assert run['metrics']['unlike'] is None and 'Not checked whether images are unlike' in html
+    assert not bank.exists()
+    assert inspect('-p', 'images', photos/'良品')[0]['metrics']['unlike'] and bank.exists()
+
+
+@pytest.mark.parametrize('given, message', [
+    (['-p', 'run', 'runs/_inspect/nothing.json'], 'there is no file'),
+    (['-p', 'lang', 'de'], "lang='de' is not one of en, ja"),
+    (['-p', 'good', '合格'], "good='合格': which classes are good?"),
+    (['-p', 'miss', '0.0'], 'miss=0.0 must be from 0.001')])
+def test_refused(papermill, tmp_path, given, message):
+    r = papermill('nbs/run_inspect.ipynb', tmp_path/'out.ipynb', '-p', 'study', '_inspect', *given)
+    assert r.returncode and message in r.stderr, r.stderr[-1500:]
