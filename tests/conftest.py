@@ -33,3 +33,17 @@ def photos(tmp_path_factory):
         f.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray((255*img[0]).byte().numpy()).save(f)
     return top
+
+
+@pytest.fixture(scope='session')
+def marked(tmp_path_factory):
+    "Parts in four classes under a Japanese name, masks for the defects."
+    from inspectkit.synthetic import KINDS, parts
+    top = tmp_path_factory.mktemp('検査')/'部品 写真'
+    x, y, mask = parts(48, 64)
+    for i, (img, k, m) in enumerate(zip(x, y, mask)):
+        name = f"{['良品', *KINDS][k]}/{i:02}.png"
+        for f in (top/name, top/'masks'/name): f.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((255*img[0]).byte().numpy()).save(top/name)
+        if k: Image.fromarray(255*m.byte().numpy()).save(top/'masks'/name)
+    return top

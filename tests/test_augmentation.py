@@ -1,36 +1,22 @@
 "Augmentation and attention: from a folder to a network's maps, what is refused, and what does nothing."
 import json
 import numpy as np, pytest, torch
-from PIL import Image
 from inspectkit.cam_change import pearson
 from inspectkit.effects import effect, matrix
 from inspectkit.runs import run_path
 from inspectkit.studies import plan
-from inspectkit.synthetic import KINDS, parts
+from inspectkit.synthetic import KINDS
 
 TINY = ('-p', 'study', '_augmentation', '-p', 'model', 'cnn5', '-p', 'weights', 'none', '-p', 'freeze', 0.0,
         '-p', 'image_size', 64, '-p', 'n_images', 0, '-p', 'test_parts', 2, '-p', 'epochs', 1, '-p', 'threads', 1)
 
 
-@pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-    "Parts in four classes under a Japanese name, masks for the defects."
-    top = tmp_path_factory.mktemp('検査')/'部品 写真'
-    x, y, mask = parts(48, 64)
-    for i, (img, k, m) in enumerate(zip(x, y, mask)):
-        name = f"{['良品', *KINDS][k]}/{i:02}.png"
-        for f in (top/name, top/'masks'/name): f.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray((255*img[0]).byte().numpy()).save(top/name)
-        if k: Image.fromarray(255*m.byte().numpy()).save(top/'masks'/name)
-    return top
-
-
-def test_the_same_start(papermill, root, folder, tmp_path):
+def test_the_same_start(papermill, root, marked, tmp_path):
     "A policy that is never applied gives its baseline to the last bit; another stream, and the policy itself, do not."
     def run(*given):
         there = set((root/'runs'/'_augmentation').glob('*.json'))
         out = tmp_path/'out.ipynb'
-        r = papermill('nbs/run_augmentation.ipynb', out, '-p', 'data', f'folder:{folder}', *TINY, *given)
+        r = papermill('nbs/run_augmentation.ipynb', out, '-p', 'data', f'folder:{marked}', *TINY, *given)
         assert r.returncode == 0, r.stderr[-2000:]
         made.extend(set((root/'runs'/'_augmentation').glob('*.json')) - there)
         return json.loads(made[-1].read_text(encoding='utf-8')), dict(np.load(made[-1].with_suffix('.npz')))
@@ -60,10 +46,10 @@ def test_the_same_start(papermill, root, folder, tmp_path):
             for g in f, f.with_suffix('.npz'): g.unlink()
 
 
-def test_planted_on_good_parts(papermill, root, folder, tmp_path):
+def test_planted_on_good_parts(papermill, root, marked, tmp_path):
     "Nobody marked a defect: some are planted on the normal images, and their place is known."
     there = set((root/'runs'/'_augmentation').glob('*.json'))
-    r = papermill('nbs/run_augmentation.ipynb', tmp_path/'out.ipynb', '-p', 'data', f'planted:folder:{folder}', *TINY,
+    r = papermill('nbs/run_augmentation.ipynb', tmp_path/'out.ipynb', '-p', 'data', f'planted:folder:{marked}', *TINY,
                   '-p', 'augment', 'cutout')
     assert r.returncode == 0, r.stderr[-2000:]
     made, = set((root/'runs'/'_augmentation').glob('*.json')) - there
@@ -79,8 +65,8 @@ def test_planted_on_good_parts(papermill, root, folder, tmp_path):
     (['-p', 'augment', 'blur', '-p', 'p', -0.1], 'p=-0.1 must be from 0 to 1'),
     (['-p', 'fine_layer', 'layer9'], "layer='layer9' is not in the network"),
     (['-p', 'augment', 'colour'], 'changes nothing on grey images')])
-def test_refused(papermill, folder, tmp_path, given, message):
-    r = papermill('nbs/run_augmentation.ipynb', tmp_path/'out.ipynb', '-p', 'data', f'folder:{folder}', *TINY, *given)
+def test_refused(papermill, marked, tmp_path, given, message):
+    r = papermill('nbs/run_augmentation.ipynb', tmp_path/'out.ipynb', '-p', 'data', f'folder:{marked}', *TINY, *given)
     assert r.returncode and message in r.stderr, r.stderr[-500:]
 
 

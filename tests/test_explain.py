@@ -1,24 +1,9 @@
 "Maps of a trained network: from a folder with masks to one JSON, and what is refused on the way."
 import json
 import numpy as np, pytest
-from PIL import Image
-from inspectkit.synthetic import KINDS, parts
 
 TINY = ('-p', 'study', '_explain', '-p', 'image_size', 64, '-p', 'n_images', 0, '-p', 'folds', 2, '-p', 'epochs', 1,
         '-p', 'test_parts', 2)
-
-
-@pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-    "Parts in four classes under a Japanese name, masks for the defects."
-    top = tmp_path_factory.mktemp('検査')/'部品 写真'
-    x, y, mask = parts(48, 64)
-    for i, (img, k, m) in enumerate(zip(x, y, mask)):
-        name = f"{['良品', *KINDS][k]}/{i:02}.png"
-        for f in (top/name, top/'masks'/name): f.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray((255*img[0]).byte().numpy()).save(top/name)
-        if k: Image.fromarray(255*m.byte().numpy()).save(top/'masks'/name)
-    return top
 
 
 def made(root, before):
@@ -26,9 +11,9 @@ def made(root, before):
     return new.pop()
 
 
-def test_from_a_folder_to_maps(papermill, root, folder, tmp_path):
+def test_from_a_folder_to_maps(papermill, root, marked, tmp_path):
     there = set((root/'runs'/'_explain').glob('*.json'))
-    r = papermill('nbs/run_experiment.ipynb', tmp_path/'train.ipynb', '-p', 'data', f'folder:{folder}', *TINY)
+    r = papermill('nbs/run_experiment.ipynb', tmp_path/'train.ipynb', '-p', 'data', f'folder:{marked}', *TINY)
     assert r.returncode == 0, r.stderr[-2000:]
     trained = made(root, there)
     explain = 'nbs/run_explain.ipynb', tmp_path/'explain.ipynb', '-p', 'study', '_explain', '-p', 'run', trained

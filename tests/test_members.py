@@ -1,24 +1,11 @@
 "Networks that are alike but for their seeds: finished ones are kept, one command goes on, errors come at once."
 import json
 import numpy as np, pytest
-from PIL import Image
-from inspectkit.synthetic import parts
 
 
-@pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-    top = tmp_path_factory.mktemp('検査')/'部品 写真'
-    x, y, _ = parts(60, 64, seed=5)
-    for i, (img, k) in enumerate(zip(x, y)):
-        f = top/('良品' if k == 0 else '欠陥')/f'{i:02}.png'
-        f.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray((255*img[0]).byte().numpy()).save(f)
-    return top
-
-
-def members(papermill, root, folder, out, *given):
+def members(papermill, root, photos, out, *given):
     r = papermill('nbs/run_members.ipynb', out/'members.ipynb', '-p', 'study', '_members', '-p', 'data',
-                  f'folder:{folder}', '-p', 'n_images', '0', '-p', 'epochs', '1', *given)
+                  f'folder:{photos}', '-p', 'n_images', '0', '-p', 'epochs', '1', *given)
     assert r.returncode == 0, r.stderr[-2000:]
     text = ''.join(''.join(o['text']) for c in json.loads((out/'members.ipynb').read_text(encoding='utf-8'))['cells']
                    for o in c.get('outputs', []) if o['output_type'] == 'stream')
@@ -28,20 +15,20 @@ def members(papermill, root, folder, out, *given):
     return json.loads((root/name).read_text(encoding='utf-8'))['metrics'] | calls, text
 
 
-def test_finished_members_stay(papermill, root, folder, tmp_path):
+def test_finished_members_stay(papermill, root, photos, tmp_path):
     "Two members, then three: only the third is trained, and what the first two said is the same."
     try:
-        two, text = members(papermill, root, folder, tmp_path, '-p', 'members', '2')
+        two, text = members(papermill, root, photos, tmp_path, '-p', 'members', '2')
         assert 'member 0:' in text and 'member 1:' in text
-        three, text = members(papermill, root, folder, tmp_path, '-p', 'members', '3')
+        three, text = members(papermill, root, photos, tmp_path, '-p', 'members', '3')
         assert '2 of 3 members were there' in text and 'member 2:' in text
         assert 'member 1: ' not in text.split('accuracy')[0], 'it was trained again'
         assert three['pred'][:2] == two['pred'] and three['history'][:2] == two['history'] and three['y'] == two['y']
         assert len(three['pred']) == 3 and [len(a) for a in three['by_k']] == [3, 3, 1] and len(three['disagree']) == 3
         assert three['history'][0] != three['history'][1], 'members are not alike'
         assert three['test']['accuracy'] == pytest.approx(three['by_k'][2][0], abs=1e-4)
-        assert len(three['payers']) == 3 and three['payers'][0]['classes'] == 2
-        assert sum(three['n']['train']) + sum(three['n']['val']) + sum(three['n']['test']) == 60
+        assert len(three['payers']) == 3 and three['payers'][0]['classes'] == 3
+        assert sum(three['n']['train']) + sum(three['n']['val']) + sum(three['n']['test']) == 72
     finally:
         for f in (root/'runs'/'_members').glob('*'): f.unlink()
 
@@ -52,7 +39,7 @@ def test_finished_members_stay(papermill, root, folder, tmp_path):
     (['-p', 'burnin', '3'], 'burnin=3 must be'),
     (['-p', 'official', 'True'], 'has none'),
     (['-p', 'member', '3'], 'member')])
-def test_wrong_values(papermill, folder, tmp_path, given, message):
+def test_wrong_values(papermill, photos, tmp_path, given, message):
     r = papermill('nbs/run_members.ipynb', tmp_path/'out.ipynb', '-p', 'study', '_members', '-p', 'data',
-                  f'folder:{folder}', *given)
+                  f'folder:{photos}', *given)
     assert r.returncode and message in r.stderr, r.stderr[-1500:]
