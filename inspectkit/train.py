@@ -202,7 +202,7 @@ def train_epoch(
     batch_size: int, # images at once
     gen: torch.Generator, # of order and warps
     precision: str = 'fp32', # or bf16
-    augment: dict = None, # arguments of `draw_affine`; None for none
+    augment = None, # arguments of `draw_affine`; or x, y, gen -> x, y, with y (N, K) where labels blend
     loss_fn = nn.functional.cross_entropy, # see `make_loss`
 ) -> tuple: # mean loss and accuracy over the epoch, before each step
     "One pass over the training images."
@@ -210,13 +210,15 @@ def train_epoch(
     train_mode(model)
     for i in batches(len(x), batch_size, gen):
         xb, yb = x[i].to(device), y[i].to(device)
-        if augment is not None: xb = warp(xb, draw_affine(len(i), gen, aspect=x.shape[-1]/x.shape[-2], **augment))
+        true = yb
+        if callable(augment): xb, yb = augment(xb, yb, gen)
+        elif augment is not None: xb = warp(xb, draw_affine(len(i), gen, aspect=x.shape[-1]/x.shape[-2], **augment))
         with autocast(device.type, precision): logits = model(normalise(xb, mean, std, overwrite=True))
         loss = loss_fn(logits.float(), yb)
         opt.zero_grad()
         loss.backward()
         opt.step()
-        loss_sum, hits = loss_sum + loss.detach()*len(i), hits + (logits.argmax(1) == yb).sum()
+        loss_sum, hits = loss_sum + loss.detach()*len(i), hits + (logits.argmax(1) == true).sum()
     return float(loss_sum)/len(x), float(hits)/len(x)
 
 # %% ../nbs/06_train.ipynb #e43be373
@@ -264,7 +266,7 @@ def fit(
     batch_size: int, # images at once
     seed: int = 0, # of order, warps and dropout
     precision: str = 'fp32', # or bf16
-    augment: dict = None, # arguments of `draw_affine`; None for none
+    augment = None, # see `train_epoch`
     patience: int = 0, # stop after so many epochs without a better validation loss; 0 for never
     checkpoint: Path = None, # file to resume from and to write to; None for none
     key: str = '', # what the checkpoint belongs to: parameters and data
