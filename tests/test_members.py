@@ -5,7 +5,8 @@ import numpy as np, pytest
 
 def members(papermill, root, photos, out, *given):
     r = papermill('nbs/run_members.ipynb', out/'members.ipynb', '-p', 'study', '_members', '-p', 'data',
-                  f'folder:{photos}', '-p', 'n_images', '0', '-p', 'epochs', '1', *given)
+                  f'folder:{photos}', '-p', 'n_images', '0', '-p', 'epochs', '1', '-p', 'colours', '0.5', '-p', 'cutout',
+                  '0.25', '-p', 'flip', '0.5', '-p', 'mix', 'cutmix', *given)
     assert r.returncode == 0, r.stderr[-2000:]
     text = ''.join(''.join(o['text']) for c in json.loads((out/'members.ipynb').read_text(encoding='utf-8'))['cells']
                    for o in c.get('outputs', []) if o['output_type'] == 'stream')
@@ -27,6 +28,7 @@ def test_finished_members_stay(papermill, root, photos, tmp_path):
         assert len(three['pred']) == 3 and [len(a) for a in three['by_k']] == [3, 3, 1] and len(three['disagree']) == 3
         assert three['history'][0] != three['history'][1], 'members are not alike'
         assert three['test']['accuracy'] == pytest.approx(three['by_k'][2][0], abs=1e-4)
+        assert len(three['doubt']) == 4 and all(len(h['train_loss']) == 1 for h in three['history'])
         assert len(three['payers']) == 3 and three['payers'][0]['classes'] == 3
         assert sum(three['n']['train']) + sum(three['n']['val']) + sum(three['n']['test']) == 72
     finally:
@@ -36,6 +38,7 @@ def test_finished_members_stay(papermill, root, photos, tmp_path):
 @pytest.mark.parametrize('given, message', [
     (['-p', 'balance', 'smote'], "balance='smote' is not one of none, oversample, weights, focal"),
     (['-p', 'tail', '0.5'], 'tail=0.5 must be'),
+    (['-p', 'balance', 'focal', '-p', 'mix', 'mixup'], "mix='mixup' is not one of none"),
     (['-p', 'burnin', '3'], 'burnin=3 must be'),
     (['-p', 'official', 'True'], 'has none'),
     (['-p', 'member', '3'], 'member')])
