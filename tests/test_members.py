@@ -5,8 +5,8 @@ import numpy as np, pytest
 
 def members(papermill, root, photos, out, *given):
     r = papermill('nbs/run_members.ipynb', out/'members.ipynb', '-p', 'study', '_members', '-p', 'data',
-                  f'folder:{photos}', '-p', 'n_images', '0', '-p', 'epochs', '1', '-p', 'colours', '0.5', '-p', 'cutout',
-                  '0.25', '-p', 'flip', '0.5', '-p', 'mix', 'cutmix', *given)
+                  f'folder:{photos}', '-p', 'n_images', '0', '-p', 'epochs', '1', '-p', 'colours', '0.5', '-p',
+                  'cutout', '0.25', '-p', 'flip', '0.5', '-p', 'mix', 'cutmix', *given)
     assert r.returncode == 0, r.stderr[-2000:]
     text = ''.join(''.join(o['text']) for c in json.loads((out/'members.ipynb').read_text(encoding='utf-8'))['cells']
                    for o in c.get('outputs', []) if o['output_type'] == 'stream')
