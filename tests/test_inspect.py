@@ -26,13 +26,30 @@ def trained(papermill, root, photos, tmp_path_factory):
     for f in root.glob(f'runs/_inspect/{run.stem}*'): f.unlink()
 
 
+@pytest.fixture(scope='module')
+def anomaly_runs(papermill, root, photos, tmp_path_factory):
+    "Runs of run_anomaly on the same parts: with patches, and with codes after the remedy."
+    made_here = []
+    for given in (['patches', '-p', 'image_size', 64, '-p', 'memory', 100],
+                  ['aae', '-p', 'epochs', 2, '-p', 'remedy', True]):
+        there = set((root/'runs'/'_inspect').glob('*.json'))
+        out = tmp_path_factory.mktemp('out')/'t.ipynb'
+        r = papermill('nbs/run_anomaly.ipynb', out, '-p', 'data', f'folder:{photos}', '-p', 'study', '_inspect',
+                      '-p', 'promise', 'average', '-p', 'miss', .2, '-p', 'overkill', .2, '-p', 'model', *given)
+        assert r.returncode == 0, r.stderr[-2000:]
+        made_here.append(made(root, there))
+    yield made_here
+    for run in made_here:
+        for f in root.glob(f'runs/_inspect/{run.stem}*'): f.unlink()
+
+
 @pytest.fixture
 def inspect(papermill, root, trained, tmp_path):
     "Inspect a folder with the run; its JSON, table and page, or the error."
-    def call(*given):
+    def call(*given, run=trained):
         there = set((root/'runs'/'_inspect').glob('*.json'))
         out = tmp_path/'i.ipynb'
-        r = papermill('nbs/run_inspect.ipynb', out, '-p', 'study', '_inspect', '-p', 'run', trained, *given)
+        r = papermill('nbs/run_inspect.ipynb', out, '-p', 'study', '_inspect', '-p', 'run', run, *given)
         if r.returncode: return r.stderr
         new = made(root, there)
         found = [json.loads(new.read_text(encoding='utf-8')), new.with_suffix('.csv').read_bytes(),
@@ -115,6 +132,43 @@ def test_it_says_what_the_run_said(inspect, trained, photos, tmp_path):
     assert order == sorted(order)
     tested = run['metrics']['tested']
     assert sum(map(sum, tested.values())) == len(said['path'])
+
+
+def test_anomaly_scores(inspect, anomaly_runs, photos, tmp_path):
+    "A new image gets the score that its run gave it, in what a good part usually has, and its place among good parts."
+    for k, run in enumerate(anomaly_runs):
+        p = json.loads(run.read_text(encoding='utf-8'))['metrics']
+        got, table, html = inspect('-p', 'images', photos, '-p', 'promise', 'average', '-p', 'miss', .2,
+                                   '-p', 'overkill', .2, run=run)
+        (tmp_path/'t.csv').write_bytes(table)
+        rows = pd.read_csv(tmp_path/'t.csv', encoding='utf-8-sig').set_index('file')
+        assert len(rows) == 72 and set(rows.result) <= {'NG', 'a person must look', 'OK'}
+        said, test = np.array(p['each'][p['main']]), np.array(p['test']) > 0
+        unit = np.sort(said[~test & (np.array(p['kind']) == 0)])
+        unit = unit[(len(unit) - 1)//2]
+        np.testing.assert_allclose(rows.score[p['path']], said/unit, rtol=1e-3, atol=1e-3)
+        goods = (said/unit)[~test & (np.array(p['kind']) == 0)]
+        share = rows['share of good parts that score so high']
+        for f, s in rows.score.items():
+            assert abs(share[f] - (1 + (goods >= s - 1e-4).sum())/(1 + len(goods))) < 1e-3 + 1/(1 + len(goods))
+        limits, m = got['metrics']['limits'], got['metrics']
+        assert None not in limits.values() and m['tested']['defects'] and m['unlike']
+        ng = rows.score >= max(limits.values())
+        assert (rows.result[ng] == 'NG').all() and html.count('class="card ') == 72
+        assert html.count('<img') > 72 and 'where it is least like good parts' in html # a map for what is not OK
+    assert 'this run of aae' not in html
+
+
+def test_weights_of_something_else(inspect, trained, anomaly_runs, tmp_path):
+    "Damaged weights, and those of another run, are refused with the name of their file."
+    weights = anomaly_runs[1].with_suffix('.safetensors')
+    own = weights.read_bytes()
+    other = trained.with_suffix('.safetensors').read_bytes()
+    for wrong, why in ((own[:-100], 'safetensors'), (other, 'do not belong')):
+        weights.write_bytes(wrong)
+        try: said = inspect('-p', 'images', tmp_path.parent, run=anomaly_runs[1])
+        finally: weights.write_bytes(own)
+        assert isinstance(said, str) and weights.name in said and why in said, said[-800:]
 
 
 def test_nothing_to_see(inspect, tmp_path):
