@@ -1,5 +1,5 @@
 "New images through a trained network: every file is on the list, bad ones stop nothing, page and table can be opened."
-import json, shutil
+import json, pickle, shutil, subprocess, sys
 from html.parser import HTMLParser
 import numpy as np, pandas as pd, pytest
 from PIL import Image
@@ -169,6 +169,64 @@ def test_weights_of_something_else(inspect, trained, anomaly_runs, tmp_path):
         try: said = inspect('-p', 'images', tmp_path.parent, run=anomaly_runs[1])
         finally: weights.write_bytes(own)
         assert isinstance(said, str) and weights.name in said and why in said, said[-800:]
+
+
+def test_hostile_weights_run_no_code(inspect, anomaly_runs, tmp_path):
+    class Hostile:
+        def __reduce__(self): return (shutil.copy, (__file__, str(tmp_path/'ran')))
+    weights = anomaly_runs[1].with_suffix('.safetensors')
+    own = weights.read_bytes()
+    weights.write_bytes(pickle.dumps(Hostile()))
+    try: said = inspect('-p', 'images', tmp_path.parent, run=anomaly_runs[1])
+    finally: weights.write_bytes(own)
+    assert isinstance(said, str) and weights.name in said and not (tmp_path/'ran').exists()
+    pickle.loads(pickle.dumps(Hostile()))
+    assert (tmp_path/'ran').exists() # it would have
+
+
+WITHOUT = """import sys, runpy
+for name in ('torch', 'inspectkit', 'torchvision', 'timm'): sys.modules[name] = None # as if not installed
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name='__main__')"""
+
+
+@pytest.mark.parametrize('k', [0, 1])
+def test_export(papermill, inspect, root, trained, anomaly_runs, photos, tmp_path, k):
+    "The script alone, where PyTorch and this project are not, says of the run's images what run_inspect says."
+    run, to = [trained, anomaly_runs[0]][k], tmp_path/'書き出し １'
+    there = set((root/'runs'/'_inspect').glob('*.json'))
+    limits = ['-p', 'promise', 'average', '-p', 'miss', .2, '-p', 'overkill', .2]
+    out = tmp_path/'e.ipynb'
+    r = papermill('nbs/run_export.ipynb', out, '-p', 'study', '_inspect', '-p', 'run', run, '-p', 'to', to, *limits)
+    assert r.returncode == 0, r.stderr[-2000:]
+    new = made(root, there)
+    check = json.loads(new.read_text(encoding='utf-8'))['metrics']['check']
+    new.unlink()
+    assert check['n'] == 100 and check['flips'] == 0 and check['relative'] <= 1e-5
+    assert check['as_trained']['n'] >= 20
+    assert sorted(f.name for f in to.iterdir()) == ['card.md', 'judge.py', 'model.onnx']
+    card = (to/'card.md').read_text(encoding='utf-8')
+    assert run.name in card and json.loads(run.read_text(encoding='utf-8'))['env']['data']['hash'] in card
+    (photos/'良品'/'壊れた.png').write_bytes(b'no image')
+    try:
+        r = subprocess.run([sys.executable, '-c', WITHOUT, to/'judge.py', photos, tmp_path/'t.csv'], cwd=tmp_path,
+                           capture_output=True, text=True)
+        assert r.returncode == 0, r.stderr
+    finally: (photos/'良品'/'壊れた.png').unlink()
+    mine = pd.read_csv(tmp_path/'t.csv', encoding='utf-8-sig').set_index('file')
+    assert mine.result.pop('良品/壊れた.png') == 'could not be read'
+    (tmp_path/'i.csv').write_bytes(inspect('-p', 'images', photos, *limits, run=run)[1])
+    theirs = pd.read_csv(tmp_path/'i.csv', encoding='utf-8-sig').set_index('file')
+    precision = json.loads(run.read_text(encoding='utf-8'))['env']['precision']
+    near = 1e-4 if precision == 'fp32' else .05
+    np.testing.assert_allclose(mine.score[theirs.index], theirs.score, rtol=1e-4, atol=near)
+    if precision == 'fp32': # images unlike those of training go to a person there, which the script can't tell
+        seen = theirs.index[(theirs.filter(like='≥ 1') < 1).all(axis=1)]
+        assert (mine.result[seen] == theirs.result[seen]).all()
+    if k == 0: # a folder that is not ours is left alone
+        (to/'mine.txt').touch()
+        r = papermill('nbs/run_export.ipynb', out, '-p', 'study', '_inspect', '-p', 'run', run, '-p', 'to', to)
+        assert r.returncode and 'holds something else, mine.txt' in r.stderr
 
 
 def test_nothing_to_see(inspect, tmp_path):
