@@ -6,7 +6,7 @@
 __all__ = ['HEAD', 'READ', 'MAIN', 'RESULTS', 'CARD', 'Deciding', 'side_of', 'to_onnx', 'script', 'odd_pictures', 'run_script',
            'compare', 'model_card']
 
-# %% ../nbs/33_export.ipynb #57abecd3
+# %% ../nbs/33_export.ipynb #cb597366
 import csv, inspect, io, random, subprocess, sys, warnings
 from pathlib import Path
 import numpy as np, torch
@@ -16,7 +16,7 @@ from .data import MAX_PIXELS, MIN_SIDE, Unusable, eight_bit, opened, picture, up
 from .trim import LEAST, LEVELS, MARGIN, OVER_RIM, PIECE, RIM, SIDE, auto_box, distance, otsu
 from .judge import Scorer
 
-# %% ../nbs/33_export.ipynb #a292cc15
+# %% ../nbs/33_export.ipynb #78e9e452
 class Deciding(nn.Module):
     "Pixels of one image to score, decision, and probabilities where there are any."
 
@@ -45,7 +45,7 @@ def side_of(
     "Sixteen pixels where shortcuts are taken away."
     return 16 if getattr(judge, 'remedy', False) else size
 
-# %% ../nbs/33_export.ipynb #880cd61f
+# %% ../nbs/33_export.ipynb #db16c937
 def to_onnx(
     judge: nn.Module, # a `Grader` or a `Scorer`, on the CPU
     limits: tuple, # low, high; see `Deciding`
@@ -67,7 +67,7 @@ def to_onnx(
     for k, v in about.items(): model.metadata_props.add(key=k, value=str(v))
     return model.SerializeToString()
 
-# %% ../nbs/33_export.ipynb #daea7fd6
+# %% ../nbs/33_export.ipynb #67303e43
 HEAD = '''"""Pictures through model.onnx: OK, NG, or a person must look. Needs onnxruntime, pillow and numpy{more}.
 
     python judge.py FOLDER table.csv
@@ -89,7 +89,7 @@ def pixels(im, side):
 
 '''
 
-# %% ../nbs/33_export.ipynb #cc0e598b
+# %% ../nbs/33_export.ipynb #749a981b
 MAIN = '''
 def main(folder, table):
     onnx, folder = str(Path(__file__).with_name('model.onnx')), Path(folder)
@@ -118,7 +118,7 @@ if __name__ == '__main__':
     main(*sys.argv[1:])
 '''
 
-# %% ../nbs/33_export.ipynb #dc11ceaa
+# %% ../nbs/33_export.ipynb #d079ad03
 def script(
     auto: bool = False, # whether the part is cut out first, as by trim=auto
 ) -> str: # a Python file that needs nothing of this project
@@ -133,7 +133,7 @@ def script(
     head = HEAD.format(more=' and scipy' if auto else '')
     return '\n'.join([head, lines, '', functions, READ.format(box=box), MAIN])
 
-# %% ../nbs/33_export.ipynb #9838bfd6
+# %% ../nbs/33_export.ipynb #641ea6c3
 def odd_pictures(
     sources: list, # paths of pictures to cut from
     n: int, # how many to make
@@ -154,7 +154,7 @@ def odd_pictures(
         if i % 2: im = Image.merge('RGB', [c.point(lambda v, k=rng.uniform(.7, 1): k*v) for c in im.split()])
         im.save(folder/f'{i:03} {im.width}x{im.height}.{"jpg" if i % 3 == 0 else "png"}')
 
-# %% ../nbs/33_export.ipynb #bc7d076e
+# %% ../nbs/33_export.ipynb #a1fb5275
 def run_script(
     folder: Path, # with judge.py and model.onnx
     pictures: Path, # folder
@@ -167,7 +167,7 @@ def run_script(
     with open(table, newline='', encoding='utf-8-sig') as f: rows = list(csv.DictReader(f))
     return {r['file']: (r['result'], float(r['score']) if r['score'] else None) for r in rows}
 
-# %% ../nbs/33_export.ipynb #6af01b2a
+# %% ../nbs/33_export.ipynb #eb1f865d
 RESULTS = 'OK', 'a person must look', 'NG'
 
 def compare(
@@ -183,7 +183,7 @@ def compare(
     return dict(n=len(names), off=max(d for d, _ in off), relative=max(d/s for d, s in off), flips=flips,
                 by={r: sum(said[f][0] == r for f in names) for r in RESULTS})
 
-# %% ../nbs/33_export.ipynb #48c4a13c
+# %% ../nbs/33_export.ipynb #a3d8ef77
 CARD = '''# {title}
 
 `python judge.py FOLDER table.csv` gives each picture below FOLDER one of OK, NG, and *a person must look*. It needs
@@ -207,6 +207,7 @@ score above 1 by at most {relative:.1e} of itself); {flips} decisions differ.
 {limits}
 '''
 
+# %% ../nbs/33_export.ipynb #dbc18a39
 def model_card(
     title: str, # of the run
     facts: dict, # name: value, for a table
