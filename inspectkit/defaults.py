@@ -36,7 +36,7 @@ def head_of(
         w, h = im.size[::-1] if quarter_turned(im) else im.size
         return w, h, im.mode in ('L', '1', 'I;16')
 
-# %% ../nbs/30_defaults.ipynb #dd7d3e72
+# %% ../nbs/30_defaults.ipynb #ec962316
 SPLITS = 'train', 'test', 'val', 'valid', 'validation', 'ground_truth'
 
 def class_folders(
@@ -59,10 +59,10 @@ def class_folders(
                          f"Then data is {name}/{classes[0]}")
     if anomaly:
         raise ValueError(f"{name} has one folder only, {classes[0]}: without any defect nothing can be tested and no "
-                         f"limit be drawn. Plant some: -p data planted:{name}; or add a folder of real ones, a few help")
+                         f"limit be drawn. Plant some: -p data planted:{name}; or add a folder of real ones")
     return root, classes
 
-# %% ../nbs/30_defaults.ipynb #bfbb2149
+# %% ../nbs/30_defaults.ipynb #8c01f502
 RARE = 30 # files of a class that are decoded, to see how many are whole and different
 
 def pixels_of(
@@ -73,6 +73,7 @@ def pixels_of(
     try: return decode(file.read_bytes(), 8)[1]
     except (ValueError, OSError): return None
 
+# %% ../nbs/30_defaults.ipynb #48f50f39
 def folder_facts(
     name: str, # folder:PATH
     anomaly: bool = False, # whether good parts and defects are meant, for the messages
@@ -99,7 +100,7 @@ def folder_facts(
                 lost=len(files) - len(rows), loose=len([f for f in files_of(root.iterdir()) if f.name not in TRUTH]),
                 truth=[t for t in TRUTH if (root/t).exists()])
 
-# %% ../nbs/30_defaults.ipynb #dfab84ab
+# %% ../nbs/30_defaults.ipynb #a68176ae
 def facts_of(
     name: str, # one of `inspectkit.data.SETS`
     anomaly: bool = False, # whether good parts and defects are meant, for the messages
@@ -127,7 +128,7 @@ def middle(
     v = sorted(v)
     return round((v[len(v)//2] + v[(len(v) - 1)//2])/2)
 
-# %% ../nbs/30_defaults.ipynb #b2be1cf2
+# %% ../nbs/30_defaults.ipynb #93a6639b
 def told(
     facts: dict, # of `facts_of`
 ) -> list: # sentences
@@ -137,14 +138,14 @@ def told(
     sizes = [f'{min(v)} to {max(v)}' if min(v) < max(v) else f'{v[0]}' for v in (facts['width'], facts['height'])]
     said = [f"{sum(n)} images in {len(n)} classes: {each}; {' by '.join(sizes)} pixels, "
             f"{'grey' if facts['grey'] else 'stored in colour'}."]
-    if facts['lost']: said.append(f"{facts['lost']} files in the folders of classes can't be used; the run lists them.")
-    if facts['loose']: said.append(f"{facts['loose']} files lie beside the folders: they are of no class and left out.")
+    if facts['lost']: said.append(f"Files in the folders of classes that can't be used: {facts['lost']}; the run lists them.")
+    if facts['loose']: said.append(f"Files beside the folders, of no class and left out: {facts['loose']}.")
     if facts['truth']:
         said.append(f"{' and '.join(facts['truth'])}: the place of defects. No training looks at it; run_explain "
                     "measures with it what the network looked at.")
     return said
 
-# %% ../nbs/30_defaults.ipynb #346a500c
+# %% ../nbs/30_defaults.ipynb #881d15db
 LEFT = dict(
     run_experiment=dict(trim='none', weights='none', image_size=112, n_images=600, test_parts=5, folds=5, epochs=10,
                         batch_size=32, lr=8.5e-5, warmup=0, cooldown=0, loss='cross_entropy', freeze=0.,
@@ -165,7 +166,7 @@ def chooser(
         return value
     return choose, chosen
 
-# %% ../nbs/30_defaults.ipynb #b10692c3
+# %% ../nbs/30_defaults.ipynb #80e2aca1
 def parts_for(
     n: int, # different images of the rarest class
     test_parts: int = 0, # as it was said; 0 for five or what can be had
@@ -174,7 +175,7 @@ def parts_for(
     test_parts = test_parts or min(5, n)
     return test_parts, max(2, min(5, n - math.ceil(n/test_parts)))
 
-# %% ../nbs/30_defaults.ipynb #a90deebb
+# %% ../nbs/30_defaults.ipynb #1086d16e
 STEPS, PASSES = 420, (4, 40)
 SIZES = 96, 128, 160, 192, 224
 MICROSECONDS = 3 # a pixel of a training image and a pass, one core
@@ -201,7 +202,7 @@ def core_seconds(
     "What training takes without a GPU."
     return MICROSECONDS*1e-6*n_train*epochs*size**2
 
-# %% ../nbs/30_defaults.ipynb #7bd9b1ec
+# %% ../nbs/30_defaults.ipynb #11a15c0c
 def size_for(
     facts: dict, # of `facts_of`
     n: int, # images that are used
@@ -226,7 +227,7 @@ def size_for(
         size = SIZES[SIZES.index(size) - 1]
     return size, why
 
-# %% ../nbs/30_defaults.ipynb #dc4c5feb
+# %% ../nbs/30_defaults.ipynb #95128786
 def choose_split(
     choose, # of `chooser`
     params: dict, # all of the run
@@ -254,7 +255,7 @@ def choose_split(
                    f'{least}, and has to be in each fold of what is not tested')
     return sum(drawn), round(sum(drawn)*(1 - 1/test_parts)*(1 - 1/folds)), max(1, k//test_parts), name
 
-# %% ../nbs/30_defaults.ipynb #e2c2bff6
+# %% ../nbs/30_defaults.ipynb #b7266c80
 def choose_training(
     choose, # of `chooser`
     n_train: int, # training images
@@ -262,11 +263,12 @@ def choose_training(
     "How the network is trained."
     choose('model', 'efficientnet_lite0', 'its pretrained weights come as a package, so it works offline')
     weights = choose('weights', 'imagenet', 'the same network was better with them than without in the report on S1: '
-                     '+0.150 accuracy [+0.088, +0.212]')
-    batch_size = choose('batch_size', batch_of(n_train), f'at least four steps a pass over {n_train} training images')
+                     '+0.150 accuracy [+0.088, +0.212], n = 3')
+    batch_size = choose('batch_size', batch_of(n_train), f'{n_train} training images: at least four steps a pass' if n_train >= 32 else
+                        f'the least, for there are {n_train} training images')
     steps = math.ceil(n_train/batch_size)
-    epochs = choose('epochs', passes(n_train, batch_size), f'{steps} steps each: about {STEPS} in all, as the best '
-                    f'runs of the report on S1 had; from {PASSES[0]} to {PASSES[1]} passes')
+    epochs = choose('epochs', passes(n_train, batch_size), f'{steps} step{"s"*(steps != 1)} a pass; the best runs of '
+                    f'the report on S1 had about {STEPS} in all, and passes are kept from {PASSES[0]} to {PASSES[1]}')
     same = 'as in the best runs of the report on S1'
     choose('lr', .001, same)
     warmup = choose('warmup', int(epochs > 1), same)
@@ -277,10 +279,10 @@ def choose_training(
     choose('weight_decay', .05, same)
     choose('loss', 'cross_entropy', 'a folder does not say whether its classes have an order; where they have one, '
            'from light to severe: loss sord, with classes')
-    choose('trim', 'none', 'cutting the background away showed no use in the report on S1')
+    choose('trim', 'none', 'that cutting the background away helps did not show in the report on S1')
     return epochs
 
-# %% ../nbs/30_defaults.ipynb #bac9020e
+# %% ../nbs/30_defaults.ipynb #d758000b
 def grading(
     params: dict, # all of the run
     given: list, # names that papermill was given
@@ -305,7 +307,7 @@ def grading(
                     'processor core.')
     return said, chosen
 
-# %% ../nbs/30_defaults.ipynb #28ca8f1b
+# %% ../nbs/30_defaults.ipynb #8fac88d8
 def sides(
     classes: list, # of the set
     normal: str, # names with commas; empty for the first that is called so
@@ -323,7 +325,7 @@ def sides(
     if both := set(good) & set(bad): raise ValueError(f"{', '.join(both)} can't be normal and anomalous")
     return good, bad
 
-# %% ../nbs/30_defaults.ipynb #266bc172
+# %% ../nbs/30_defaults.ipynb #659792eb
 SHOUT = .75 # AUROC, half way from a coin to certainty
 
 def by_size(
@@ -344,7 +346,7 @@ def by_size(
     i = int(auroc.argmax())
     return ('width', 'height')[i], *(v[i].item() for v in (auroc, low, high)), chance(rank, free, y, group)
 
-# %% ../nbs/30_defaults.ipynb #96f18c17
+# %% ../nbs/30_defaults.ipynb #28ca261d
 def choose_promise(
     n: tuple, # defects and good parts kept for the limits, about
     miss: float, # share of defects that may escape
@@ -362,7 +364,7 @@ def choose_promise(
     if all(had['certain']): return 'certain', f'{there}, and that is enough'
     return 'certain', f"{there}; it needs {' and '.join(map(str, need['certain']))}, and the average would add no limit"
 
-# %% ../nbs/30_defaults.ipynb #8cb5aafc
+# %% ../nbs/30_defaults.ipynb #db89a20e
 REMEMBERED, MOST = 128, 4000 # pixels a side for patches; good parts
 
 def choose_remedy(
@@ -373,7 +375,8 @@ def choose_remedy(
 ) -> list: # sentences
     "Whether size, colour, light and sharpness are to be taken away."
     which, auroc, low, high, bound = by_size(width, height, bad)
-    tells = f'the {which} of the files alone tells defects from good parts with AUROC {auroc:.3f} ({low:.3f} to {high:.3f})'
+    tells = f'the {which} of the files alone tells defects from good parts with AUROC {auroc:.3f} '\
+            f'({low:.3f} to {high:.3f})'
     if auroc > bound and low >= SHOUT:
         choose('remedy', True, f'{tells}: that is taken away, and with it colour and all that is smaller than a '
                                'sixteenth of the picture; better photograph all alike')
@@ -382,7 +385,7 @@ def choose_remedy(
     else: choose('remedy', False, f'{tells}, which is not enough to give up detail for it')
     return [f'{tells[0].upper()}{tells[1:]}: a score has to be higher to mean anything.'] if auroc > bound else []
 
-# %% ../nbs/30_defaults.ipynb #af5cba74
+# %% ../nbs/30_defaults.ipynb #33718114
 def anomaly(
     params: dict, # all of the run
     given: list, # names that papermill was given
@@ -399,8 +402,8 @@ def anomaly(
                          f"defect{'s'*(defects != 1)}: 3 and 2 are the fewest, to learn from, for a limit and to test. "
                          "Add some, or plant defects: -p data planted:SET")
     choose, chosen = chooser(params, given, LEFT['run_anomaly'])
-    choose('model', 'patches', 'found more than every autoencoder on all three sets of the report on S3, and is '
-                               'trained on nothing: a few good parts are enough to begin')
+    choose('model', 'patches', 'found more than every autoencoder on all three sets of the report on S3, and nothing '
+                               'is trained')
     choose('image_size', REMEMBERED, 'as in the report on S3')
     n_normal = choose('n_normal', 0 if goods <= MOST else MOST, 'all there are' if goods <= MOST else
                       f'of {goods}: 1,000 vectors are remembered, and time and memory grow with the rest')
@@ -414,7 +417,7 @@ def anomaly(
     choose('promise', *choose_promise(limits, params['miss'], params['overkill'], params['confidence']))
     return said[:1] + [f"Good parts are {', '.join(good)}; defects are {', '.join(bad)}."] + said[1:], chosen
 
-# %% ../nbs/30_defaults.ipynb #2cd246dc
+# %% ../nbs/30_defaults.ipynb #8e8cc400
 def settle(
     cell: dict, # the notebook's `globals()`; changed
     params: dict, # of `read_params`
