@@ -28,11 +28,12 @@ def head_of(
     file, # path
 ): # width, height, whether it is grey; None for a file that can't be used
     "What a file says of itself, upright."
-    from inspectkit.data import opened
+    from inspectkit.data import as_text, opened
+    if not file.is_file() or as_text(str(file)) != str(file): return # the run itself says what is wrong with it
     for n in (HEAD, -1): # a few formats have their head at the end
         try:
             with open(file, 'rb') as f: im = opened(f.read(n))
-        except Exception: continue # the run itself says what is wrong with it
+        except Exception: continue
         w, h = im.size[::-1] if quarter_turned(im) else im.size
         return w, h, im.mode in ('L', '1', 'I;16')
 
@@ -69,8 +70,8 @@ def pixels_of(
     file, # path
 ) -> str: # a hash of its pixels; None for a file that can't be used
     "Decode one file."
-    from inspectkit.data import decode
-    try: return decode(file.read_bytes(), 8)[1]
+    from inspectkit.data import content, decode
+    try: return decode(content(file, file.name), 8)[1]
     except (ValueError, OSError): return None
 
 # %% ../nbs/30_defaults.ipynb #48f50f39
@@ -79,13 +80,13 @@ def folder_facts(
     anomaly: bool = False, # whether good parts and defects are meant, for the messages
 ) -> dict: # classes, y, width, height, grey, differ, lost, loose, truth
     "What the names and heads of the files say of a folder; ValueError where it has no two classes."
-    from inspectkit.data import TRUTH, hidden
+    from inspectkit.data import TRUTH, as_text, below, hidden
     root, classes = class_folders(name, anomaly)
     if len(classes) < 2:
         raise ValueError(f"{name} has {len(classes)} sub-folders, needs one for each class and at least 2: put the "
                          "images of each class in a folder of its own")
-    def files_of(found): return [f for f in found if f.is_file() and not hidden(f, root)]
-    files = [(f, k) for k, c in enumerate(classes) for f in sorted(files_of((root/c).rglob('*')))]
+    files = [(f, k) for k, c in enumerate(classes) for f in below(root/c) if not hidden(f, root)]
+    loose = [f for f in root.iterdir() if not f.is_dir() and not hidden(f, root) and f.name not in TRUTH]
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
         warnings.simplefilter('ignore') # Pillow's
         looked = pool.map(head_of, [f for f, _ in files])
@@ -95,9 +96,9 @@ def folder_facts(
     own = [mine if s is None else [m for m, p in zip(mine, s) if p] for mine, s in zip(own, seen)]
     rows = [(k, *h) for k, mine in enumerate(own) for _, h in mine]
     y, width, height, grey = zip(*rows) if rows else ((), (), (), ())
-    return dict(classes=classes, y=list(y), width=list(width), height=list(height), grey=all(grey),
+    return dict(classes=list(map(as_text, classes)), y=list(y), width=list(width), height=list(height), grey=all(grey),
                 differ=[len(m) if s is None else len(set(s) - {None}) for m, s in zip(own, seen)],
-                lost=len(files) - len(rows), loose=len([f for f in files_of(root.iterdir()) if f.name not in TRUTH]),
+                lost=len(files) - len(rows), loose=len(loose),
                 truth=[t for t in TRUTH if (root/t).exists()])
 
 # %% ../nbs/30_defaults.ipynb #a68176ae

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np, torch
 from PIL import Image
 from torch import Tensor, nn
-from .data import MAX_PIXELS, MIN_SIDE, Unusable, eight_bit, opened, picture, upright
+from .data import (FORMATS, MAX_BYTES, MAX_PIXELS, MAX_SCANS, MIN_SIDE, Unusable, as_text, below, content,
+                             eight_bit, is_deep, opened, picture, upright)
 from .trim import LEAST, LEVELS, MARGIN, OVER_RIM, PIECE, RIM, SIDE, auto_box, distance, otsu
 from .judge import Scorer
 
@@ -74,7 +75,7 @@ HEAD = '''"""Pictures through model.onnx: OK, NG, or a person must look. Needs o
 
 Every file below FOLDER becomes a line of table.csv; what can't be read is listed with the reason.
 """
-import csv, io, sys, warnings
+import csv, io, os, stat, sys, warnings
 from pathlib import Path
 import numpy as np
 import onnxruntime
@@ -95,18 +96,18 @@ def main(folder, table):
     onnx, folder = str(Path(__file__).with_name('model.onnx')), Path(folder)
     model = onnxruntime.InferenceSession(onnx, providers=['CPUExecutionProvider'])
     classes, side = model.get_modelmeta().custom_metadata_map['classes'].splitlines(), model.get_inputs()[0].shape[2]
-    files = sorted((f for f in folder.rglob('*') if not f.is_dir()), key=lambda f: f.as_posix())
+    files = below(folder)
     warnings.simplefilter('ignore') # Pillow's, about sizes and EXIF
     Path(table).parent.mkdir(parents=True, exist_ok=True)
     with open(table, 'w', newline='', encoding='utf-8-sig') as f:
         out = csv.writer(f)
         out.writerow(['file', 'result', 'looks like', 'score', 'why'])
         for n, file in enumerate(files, 1):
-            name = file.relative_to(folder).as_posix()
-            name = './' + name if name[:1] in '=+-@' else name # a spreadsheet would take it for a formula
-            try: im, note = picture(file.read_bytes())
-            except (ValueError, OSError) as e:
-                out.writerow([name, 'could not be read', '', '', e])
+            own = file.relative_to(folder).as_posix()
+            name = './'*(own[:1] in '=+-@') + as_text(own) # a spreadsheet would take it for a formula
+            try: im, note = picture(content(file, own))
+            except (ValueError, OSError, MemoryError) as e:
+                out.writerow([name, 'could not be read', '', '', str(e) or type(e).__name__])
                 continue
             score, decision, *prob = model.run(None, dict(pixels=pixels(im, side)))
             like = classes[prob[0][0].argmax()] if prob else ''
@@ -123,7 +124,9 @@ def script(
     auto: bool = False, # whether the part is cut out first, as by trim=auto
 ) -> str: # a Python file that needs nothing of this project
     "The source of `judge.py`."
-    constants, used = dict(MAX_PIXELS=MAX_PIXELS, MIN_SIDE=MIN_SIDE), [Unusable, eight_bit, opened, upright, picture]
+    constants = dict(MAX_PIXELS=MAX_PIXELS, MAX_BYTES=MAX_BYTES, MAX_SCANS=MAX_SCANS, MIN_SIDE=MIN_SIDE,
+                     FORMATS=FORMATS)
+    used = [Unusable, eight_bit, opened, upright, is_deep, picture, as_text, below, content]
     if auto:
         constants |= dict(RIM=RIM, SIDE=SIDE, OVER_RIM=OVER_RIM, LEVELS=LEVELS, LEAST=LEAST, PIECE=PIECE, MARGIN=MARGIN)
         used += [distance, otsu, auto_box]
