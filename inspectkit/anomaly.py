@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STAGES', 'gaussian', 'hotelling', 't2_limit', 'squared_norm', 'centre_distance', 'anomaly_map',
-           'reconstruction_error', 'pretrained', 'patches', 'coreset', 'patch_distance', 'patch_score']
+           'reconstruction_error', 'pretrained', 'patch_vectors', 'patches', 'coreset', 'patch_distance', 'patch_score']
 
 # %% ../nbs/11_anomaly.ipynb #51a92909
 import torch
@@ -92,6 +92,21 @@ def pretrained() -> nn.Sequential: # features, head
     "EfficientNet-Lite0 with the weights of ImageNet; FileNotFoundError where they can't be had."
     return build('efficientnet_lite0', 2, 'imagenet')
 
+def patch_vectors(
+    net: nn.Sequential, # of `pretrained`, in evaluation mode
+    x: Tensor, # (N, 3, H, W) float, normalised
+) -> Tensor: # (N, P, 152) float32: P places, H/8 times W/8
+    "A vector for each place of each image, of one batch."
+    stem, norm, blocks, *_ = net.features
+    h, kept = norm(stem(x)), []
+    for i, stage in enumerate(blocks[:max(STAGES) + 1]):
+        h = stage(h)
+        if i in STAGES: kept.append(nn.functional.avg_pool2d(h, 3, 1, 1))
+    fine, coarse = kept
+    coarse = nn.functional.interpolate(coarse, fine.shape[2:], mode='bilinear')
+    return torch.cat([fine, coarse], 1).flatten(2).mT
+
+# %% ../nbs/11_anomaly.ipynb #18e585e7
 @torch.no_grad()
 def patches(
     net: nn.Sequential, # of `pretrained`
@@ -101,16 +116,8 @@ def patches(
     "A vector for each place of each image (Roth et al. 2021, section 3.1)."
     if min(x.shape[2:]) < 32 or any(s % 16 for s in x.shape[2:]):
         raise ValueError(f"image_size={x.shape[-1]}: patches need a multiple of 16, at least 32")
-    stem, norm, blocks, *_ = net.features
-    device = next(net.parameters()).device
-    def one(b):
-        h, kept = norm(stem(normalise(b.to(device), *mean_std('efficientnet_lite0', 'imagenet')))), []
-        for i, stage in enumerate(blocks[:max(STAGES) + 1]):
-            h = stage(h)
-            if i in STAGES: kept.append(nn.functional.avg_pool2d(h, 3, 1, 1))
-        fine, coarse = kept
-        coarse = nn.functional.interpolate(coarse, fine.shape[2:], mode='bilinear')
-        return torch.cat([fine, coarse], 1).flatten(2).mT.cpu()
+    device, own = next(net.parameters()).device, mean_std('efficientnet_lite0', 'imagenet')
+    def one(b): return patch_vectors(net, normalise(b.to(device), *own)).cpu()
     with eval_mode(net):
         return torch.cat([one(b) for b in tqdm(x.split(batch_size), 'patches', delay=2, mininterval=1, leave=False)])
 

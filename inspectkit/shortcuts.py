@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LAPLACIAN', 'grey', 'measure', 'trivial', 'cross_validated', 'rank_inside', 'ranks', 'one_versus_rest', 'influence',
-           'interval', 'deal', 'told', 'chance', 'scores', 'audit_shortcuts', 'verdict', 'remedy']
+           'interval', 'deal', 'told', 'chance', 'scores', 'audit_shortcuts', 'verdict', 'remedy', 'remedied']
 
 # %% ../nbs/19_shortcuts.ipynb #0e5772aa
 import numpy as np, pandas as pd, torch
@@ -240,3 +240,10 @@ def remedy(
         g = F.interpolate(g, (size, size), mode='bilinear', align_corners=False)
         return (g - g.mean((2, 3), keepdim=True))/g.std((2, 3), keepdim=True).clamp(min=1e-3) # 1e-3: a flat image
     return torch.cat([one(p) for p in x.split(256)])
+
+def remedied(
+    x: Tensor, # (N, C, 16, 16) uint8, images read as small as that
+    size: int, # height and width asked for, in pixels
+) -> Tensor: # (N, 1, size, size) uint8; three standard deviations either way are black and white
+    "What `remedy` leaves, as an image."
+    return (255*(.5 + remedy(x, size)/6).clamp(0, 1)).round().byte()

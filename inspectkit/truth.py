@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch
 from PIL import Image
 from torch import Tensor
-from .data import Images, bare, opened, picture, root_of
+from .data import Images, Unusable, bare, opened, picture, root_of
 from .trim import box_rows, same_name
 
 # %% ../nbs/17_truth.ipynb #dbe2be85
@@ -91,7 +91,8 @@ def read_mask(
 ) -> Tensor: # (size, size) bool
     "A mask from its file; ValueError where it can't be read, or is of another size than its image."
     try: mask = white(opened(file.read_bytes()))
-    except (OSError, SyntaxError) as e: raise ValueError(f'not readable: {e}') from None # what Pillow raises
+    except Unusable: raise
+    except Exception as e: raise ValueError(f'not readable: {e}') from None # Pillow raises many
     image = picture(photo.read_bytes())[0]
     if mask.shape[::-1] != image.size: raise ValueError(f'{mask.shape[::-1]} pixels, its image has {image.size}')
     return file_mask(mask, shown, size)

