@@ -5,15 +5,17 @@
 # %% auto #0
 __all__ = ['THUMB', 'WIDTHS', 'CUTS', 'SUSPECTS', 'SKIPPED', 'OTHERS', 'STEPS', 'turned', 'turned_back', 'shrunk', 'unit',
            'entries', 'nearest', 'pose_of', 'laid', 'level', 'register', 'partial', 'compare', 'kind_of', 'found_pairs',
-           'near_pairs', 'near_groups']
+           'near_pairs', 'near_groups', 'group_table', 'check_groups', 'grouped']
 
 # %% ../nbs/20_duplicates.ipynb #c4f3d605
 import itertools, math
+from dataclasses import replace
 import numpy as np, pandas as pd, torch
 import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
-from .data import Images, together
+from .data import Images, load, together
+from .trim import same_name, table_of, text_table
 from .shortcuts import grey
 
 # %% ../nbs/20_duplicates.ipynb #9900b04d
@@ -244,3 +246,38 @@ def near_groups(
     n, ends = len(images.y), (pairs.a.to_numpy(int), pairs.b.to_numpy(int))
     linked = connected_components(coo_array((np.ones(len(pairs)), ends), (n, n)), directed=False)[1]
     return together(images.group.tolist(), linked.tolist())
+
+# %% ../nbs/20_duplicates.ipynb #8a26f0ed
+def group_table(
+    groups: str, # csv:PATH with the columns path, the image's name from the set's own folder, and group
+) -> dict: # name of the image: its group
+    "A table of groups; ValueError where it can't be read or an image is in two."
+    found = {}
+    for line, path, group in text_table(table_of(groups), ['path', 'group']).itertuples():
+        name = same_name(str(path).replace('\\', '/'))
+        if found.setdefault(name, str(group)) != str(group):
+            raise ValueError(f"{table_of(groups)}, line {line}: a second group for {name}")
+    return found
+
+def check_groups(
+    groups: str, # copies, near or csv:PATH
+):
+    "ValueError for another word, or a table that is not there or can't be read."
+    if groups.startswith('csv:'): group_table(groups)
+    elif groups not in ('copies', 'near'): raise ValueError(f"groups={groups!r} is not one of copies, near, csv:PATH")
+
+# %% ../nbs/20_duplicates.ipynb #e8dd11e6
+def grouped(
+    images: Images, # those that are used
+    groups: str, # copies, near or csv:PATH
+) -> Images: # the same, of larger groups
+    "What a split has to keep together; ValueError where the table lacks an image."
+    if groups == 'copies': return images
+    if groups == 'near':
+        wide = load(images.name, 128) # whole photographs, whatever is trained on
+        at = {p: i for i, p in enumerate(wide.path)}
+        return replace(images, group=near_groups(replace(wide[[at[p] for p in images.path]], group=images.group)))
+    table = group_table(groups)
+    if lost := [p for p in images.path if same_name(p) not in table]:
+        raise ValueError(f"{table_of(groups)} has no group for {len(lost)} of {len(images.path)} images: {lost[0]}")
+    return replace(images, group=together(images.group.tolist(), [table[same_name(p)] for p in images.path]))

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RIM', 'SIDE', 'OVER_RIM', 'LEVELS', 'LEAST', 'PIECE', 'MARGIN', 'COLUMNS', 'distance', 'otsu', 'auto_box',
-           'same_name', 'box_table', 'box_rows', 'read_boxes', 'write_boxes', 'table_of', 'check_trim',
+           'same_name', 'text_table', 'box_rows', 'read_boxes', 'write_boxes', 'table_of', 'check_trim',
            'files_hash_trimmed', 'load_trimmed']
 
 # %% ../nbs/03_trim.ipynb #cd4e87c4
@@ -82,10 +82,11 @@ def same_name(
     return unicodedata.normalize('NFC', path)
 
 # %% ../nbs/03_trim.ipynb #cea46e84
-def box_table(
+def text_table(
     file: Path, # a CSV
-) -> pd.DataFrame: # of text, the columns of `COLUMNS`; its index is the line in the file
-    "A table of boxes as text; ValueError where it is none."
+    columns: list = COLUMNS, # that it needs
+) -> pd.DataFrame: # of text, those columns; its index is the line in the file
+    "A table as text; ValueError where it is none."
     data = Path(file).read_bytes()
     for encoding in ('utf-8-sig', 'cp932'): # as UTF-8, or as Excel saves it on a Japanese Windows
         try: text = io.StringIO(data.decode(encoding))
@@ -93,13 +94,13 @@ def box_table(
         break
     else: raise ValueError(f"{file} is neither UTF-8 nor Shift JIS: save it as CSV UTF-8")
     try: table = pd.read_csv(text, dtype=str, skipinitialspace=True, index_col=False, skip_blank_lines=False)
-    except pd.errors.EmptyDataError: raise ValueError(f"{file} is empty: it needs the columns {', '.join(COLUMNS)}")
+    except pd.errors.EmptyDataError: raise ValueError(f"{file} is empty: it needs the columns {', '.join(columns)}")
     except pd.errors.ParserError as e: raise ValueError(f"{file}: {e}: a name with a comma belongs in quotes")
-    if missing := [c for c in COLUMNS if c not in table]:
+    if missing := [c for c in columns if c not in table]:
         raise ValueError(f"{file} has the columns {', '.join(table.columns)}, and lacks {', '.join(missing)}")
     table.index += 2 # the head is line 1
-    table = table[COLUMNS].dropna(how='all')
-    if not len(table): raise ValueError(f"{file} has no box")
+    table = table[columns].dropna(how='all')
+    if not len(table): raise ValueError(f"{file} has no line below its head")
     return table
 
 # %% ../nbs/03_trim.ipynb #2d5341ab
@@ -108,7 +109,7 @@ def box_rows(
 ) -> list: # (line in the file, name of the image from its set's folder, (left, upper, right, lower))
     "Every box of a table; ValueError with the line where it can't be read."
     rows = []
-    for line, name, *numbers in box_table(file).itertuples():
+    for line, name, *numbers in text_table(file).itertuples():
         name, shown = same_name(str(name).replace('\\', '/')), ', '.join(map(str, numbers))
         try: own = tuple(int(v) for v in numbers)
         except ValueError: raise ValueError(f"{file}, line {line}: {shown} are not four pixels")
@@ -141,7 +142,7 @@ def table_of(
 ) -> Path: # of the table
     "Where a table of boxes lies; ValueError where it is missing."
     path = repo_root()/Path(trim.removeprefix('csv:')).expanduser()
-    if not path.is_file(): raise ValueError(f"trim={trim!r}: there is no file {path}")
+    if not path.is_file(): raise ValueError(f"{trim!r}: there is no file {path}")
     return path
 
 def check_trim(

@@ -63,3 +63,31 @@ def test_textures_of_no_detail():
     images = Images('noise', ['a'], [str(i) for i in range(40)], x, torch.zeros(40).long(), torch.arange(40), None)
     assert not len(near_pairs(images))
     for n in (1, 2): assert not len(near_pairs(replace(images[range(n)], x=x[:n])))
+
+
+def test_a_run_keeps_groups_together(papermill, root, tmp_path):
+    "Three photographs of each of twelve parts: from a table of their owner's, and found because they look alike."
+    import json, re, shutil
+    import pandas as pd
+    from inspectkit.synthetic import parts
+    top, x, rows = tmp_path/'部品 写真', parts(12, 64, seed=5)[0][:, 0], []
+    for i, img in enumerate(x):
+        for k in range(3):
+            f = top/('良品' if i < 6 else '傷')/f'{i:02} {k}.png'
+            f.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((255*(img*(.8 + .1*k)*(1 if i < 6 else .5))).byte().numpy()).rotate(90*k).save(f)
+            rows.append((f.relative_to(top).as_posix(), f'部品 {i}'))
+    pd.DataFrame(rows, columns=['path', 'group']).to_csv(tmp_path/'組.csv', index=False, encoding='cp932')
+    part_of, apart = dict(rows), {}
+    for groups in f"csv:{tmp_path/'組.csv'}", 'near', 'copies':
+        r = papermill('nbs/run_experiment.ipynb', tmp_path/'o.ipynb', '-p', 'data', f'folder:{top}', '-p', 'groups',
+                      groups, '-p', 'epochs', 1, '-p', 'image_size', 64, '-p', 'study', '_test_groups', '-p',
+                      'test_parts', 2, '-p', 'folds', 2)
+        assert r.returncode == 0, r.stderr[-2000:]
+        text = (tmp_path/'o.ipynb').read_text(encoding='utf-8')
+        run = json.loads((root/re.findall(r'runs/_test_groups/[^\s\\"]+\.json', text)[-1]).read_text(encoding='utf-8'))
+        test, val = ({part_of[p] for p in run['metrics'][k]['path']} for k in ('predictions', 'val_predictions'))
+        apart[groups[:4]] = not test & val, run['env']['data']['n_groups'], sum(run['env']['data']['test'])
+    shutil.rmtree(root/'runs'/'_test_groups')
+    assert apart['csv:'] == apart['near'] == (True, 12, 18), apart
+    assert apart['copi'][:2] == (False, 36)
