@@ -6,7 +6,7 @@
 __all__ = ['HUB', 'DOWNLOADS', 'IN_PACKAGES', 'MODELS', 'IMAGENET', 'network', 'cnn5', 'alexnet', 'not_in_place', 'resnet18',
            'lite', 'efficientnet_lite0', 'efficientnet_lite1', 'efficientnet_lite2', 'efficientnet', 'efficientnet_b0',
            'efficientnet_b5', 'answers', 'downloaded', 'packaged', 'fill_features', 'mean_std', 'check_model', 'build',
-           'freeze', 'eval_mode']
+           'freeze', 'upsampled', 'eval_mode']
 
 # %% ../nbs/05_models.ipynb #de37851b
 import hashlib, socket, threading
@@ -256,6 +256,16 @@ def freeze(
     "Stop the training of the first layers."
     layers = [l for l in m.features.modules() if list(l.parameters(recurse=False))]
     for l in layers[:round(share*len(layers))]: l.requires_grad_(False)
+    return m
+
+# %% ../nbs/05_models.ipynb #6110a480
+def upsampled(
+    m: nn.Sequential, # features, then head; changed
+    size: int, # height and width of what the features see, in pixels
+) -> nn.Sequential: # the same one; called by its features alone it enlarges nothing
+    "Let a network enlarge its images, bilinearly."
+    def enlarge(_, args): return nn.functional.interpolate(args[0], (size, size), mode='bilinear')
+    m.register_forward_pre_hook(enlarge)
     return m
 
 # %% ../nbs/05_models.ipynb #06dd5bbe
