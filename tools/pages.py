@@ -2,6 +2,7 @@
 
 api/*.ipynb     the library, one page a module in reading order, through nbdev's own processors
 papers/*.ipynb  the reports, with an anchor at each cell that settles a claim
+pages/walkthrough.ipynb  the walk-through, a report of no paper
 api/_*.md       tables that pages include: the tally, the claims, the runs
 """
 import ast, html, inspect, json, os, re, shutil
@@ -110,10 +111,11 @@ def reports(root):
     "A page for each report; ours of each claim that one settles and where it does; the report of each paper."
     where, pages, shown = {}, {}, ('add_show_docs', 'exec_show_docs')
     quiet = [p for p in Processors().procs() if p.__name__ not in shown]
-    for k, report in enumerate(sorted((root/'nbs'/'papers').glob('[!_.]*.ipynb'))):
+    of_papers, walk = sorted((root/'nbs'/'papers').glob('[!_.]*.ipynb')), root/'nbs'/'walkthrough.ipynb'
+    for k, report in enumerate([*of_papers, walk]):
         nb, title, about = opened(report)
         data, why = settled(report), moved(report.stem)
-        if data: pages[data['paper']] = report.stem
+        if data.get('paper'): pages[data['paper']] = report.stem
         cells = [(c.id, c.source) for c in nb.cells if c.cell_type == 'code']
         at = {i: cell_of(i, cells) for i in data.get('ours', {})}
         for i, ours in data.get('ours', {}).items():
@@ -127,7 +129,7 @@ def reports(root):
         late = f'Out of date: the {" and ".join(why)} moved since this page was executed. `make reports` does it again.'
         if why == ['colophon']: late = 'Not executed yet: `make reports` does it, once its runs are there.'
         if why: nb.cells.insert(0, mk_cell(f'::: {{.callout-warning}}\n{late}\n:::', 'markdown'))
-        written(nb, root/'papers'/report.name, title=title, description=about, order=k)
+        written(nb, root/('pages' if report == walk else 'papers')/report.name, title=title, description=about, order=k)
     return where, pages
 
 
