@@ -8,7 +8,7 @@ __all__ = ['RESNET18', 'MODELS', 'IMAGENET', 'network', 'cnn5', 'alexnet', 'not_
            'eval_mode']
 
 # %% ../nbs/05_models.ipynb #de37851b
-import hashlib, socket, threading
+import hashlib, socket, threading, warnings
 from collections import OrderedDict
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -84,7 +84,9 @@ def efficientnet_lite0(
     dropout: tuple = (.2,), # rate before it
 ) -> nn.Sequential: # (N, 3, H, W) -> (N, n_classes) logits
     "EfficientNet-B0 (Tan and Le 2019, arXiv:1905.11946) without squeeze-and-excitation, with ReLU6; timm's."
-    import timm
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore') # tqdm misses a widget of Jupyter's, in every run that has no Jupyter
+        import timm
     m = not_in_place(timm.create_model('tf_efficientnet_lite0'))
     return network([m.conv_stem, m.bn1, m.blocks, m.conv_head, m.bn2],
                    [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout[0]), nn.Linear(1280, n_classes)])

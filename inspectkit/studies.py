@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['NEEDS', 'STATES', 'defaults', 'check_group', 'groups', 'runs_of', 'plan', 'checker', 'check_values', 'command',
            'how_it_ended', 'outdated', 'state', 'states', 'summary', 'trouble', 'load_plan', 'minutes_of', 'cost',
-           'made_by', 'report_path', 'made_from', 'colophon', 'moved']
+           'made_by', 'made_from', 'colophon', 'moved']
 
 # %% ../nbs/15_studies.ipynb #7ce0f819
 import ast, contextlib, hashlib, json, re, shlex
@@ -287,21 +287,14 @@ def made_by(
     return pd.DataFrame([row(r['env']) for r in runs]).value_counts().rename('runs').reset_index()
 
 # %% ../nbs/15_studies.ipynb #92e5dfe8
-def report_path(
-    report: str, # name of a report
-) -> Path: # of its notebook, whether it is there or not
-    "In nbs/papers lie the reports on papers; one that judges no claims lies in nbs."
-    of_a_paper = repo_root()/'nbs'/'papers'/f'{report}.ipynb'
-    return of_a_paper if of_a_paper.is_file() else repo_root()/'nbs'/f'{report}.ipynb'
-
 def made_from(
-    report: str, # name of a report
+    report: str, # name of a notebook in nbs/papers
     paper: str, # key of the claims it judges; '' for none
     *studies: str, # whose runs it reads
 ) -> dict: # runs, claims, code: 12 hex digits each
     "What a report depends on: it is up to date as long as these are what they were."
     def digest(parts): return hashlib.sha256(b'\0'.join(parts)).hexdigest()[:12]
-    top, notebook = repo_root(), report_path(report).relative_to(repo_root()).as_posix()
+    top, notebook = repo_root(), f'nbs/papers/{report}.ipynb'
     runs = sorted(f for s in studies for f in (top/'runs'/s).glob('*') if f.suffix in ('.json', '.npz'))
     drawn = top/'inspectkit'/'plots.py' # not in the hash of a run's code, for it makes no number
     plots = drawn.read_bytes() if any('inspectkit.plots' in source for source, _ in code_cells(notebook)) else b''
@@ -312,7 +305,7 @@ def made_from(
 # %% ../nbs/15_studies.ipynb #d26b9496
 def colophon(
     table: pd.DataFrame, # the claims with ours, as `settle` gives them; None for a report that judges none
-    report: str, # its name
+    report: str, # name of a notebook in nbs/papers
     *studies: str, # whose runs it reads
 ) -> SimpleNamespace: # shown as one sentence, with the same and ours as JSON beside it
     "How this page was made: the last line of a report."
@@ -329,10 +322,10 @@ def colophon(
 
 # %% ../nbs/15_studies.ipynb #14a03569
 def moved(
-    report: str, # name of a report
+    report: str, # name of a notebook in nbs/papers
 ) -> list: # of runs, claims, code: what is not what the report was made from; ['colophon'] if it does not say
     "Why a report is to be executed again; empty if it is up to date."
-    cells = json.loads(report_path(report).read_text(encoding='utf-8'))['cells']
+    cells = json.loads((repo_root()/'nbs'/'papers'/f'{report}.ipynb').read_text(encoding='utf-8'))['cells']
     data = [o.get('data', {}).get('application/json', {}) for c in cells for o in c.get('outputs', [])]
     for d in data:
         if d.get('report') == report:

@@ -8,7 +8,7 @@ NOTEBOOKS = sorted(p for p in (ROOT/'nbs').rglob('*.ipynb')
                    if not any(x.startswith(('.', '_')) for x in p.relative_to(ROOT).parts))
 MODULES = [p for p in NOTEBOOKS if re.match(r'\d\d_', p.name)]
 RUNS = [p for p in NOTEBOOKS if p.name.startswith('run_')]
-REPORTS = [p for p in NOTEBOOKS if p.parent.name == 'papers' or p.stem == 'walkthrough']
+REPORTS = [p for p in NOTEBOOKS if p.parent.name == 'papers']
 LIBRARY = sorted((ROOT/'inspectkit').glob('[!_]*.py'))
 SCRIPTS = sorted(p for d in ('tests', 'benchmarks', 'tools', 'workflow') for p in (ROOT/d).rglob('*.py'))
 named = pytest.mark.parametrize

@@ -24,6 +24,7 @@ from inspectkit.studies import moved, plan
 PAPERS = dict(S1='Corrosion, graded', S2='Grad-CAM on defects', S3='Anomalies from a few anomalies',
               S4='EfficientNet, class by class', S5='What augmentation makes a network look at')
 SCRATCH = 'smoke', 'first'
+PLACE = dict(walkthrough='pages') # of a report's page, where it is on no paper
 AS_IT_IS = 'data-quarto-disable-processing="true"' # else Quarto makes a table of its own, without our attributes
 
 
@@ -111,8 +112,7 @@ def reports(root):
     "A page for each report; ours of each claim that one settles and where it does; the report of each paper."
     where, pages, shown = {}, {}, ('add_show_docs', 'exec_show_docs')
     quiet = [p for p in Processors().procs() if p.__name__ not in shown]
-    of_papers, walk = sorted((root/'nbs'/'papers').glob('[!_.]*.ipynb')), root/'nbs'/'walkthrough.ipynb'
-    for k, report in enumerate([*of_papers, walk]):
+    for k, report in enumerate(sorted((root/'nbs'/'papers').glob('[!_.]*.ipynb'))):
         nb, title, about = opened(report)
         data, why = settled(report), moved(report.stem)
         if data.get('paper'): pages[data['paper']] = report.stem
@@ -129,7 +129,7 @@ def reports(root):
         late = f'Out of date: the {" and ".join(why)} moved since this page was executed. `make reports` does it again.'
         if why == ['colophon']: late = 'Not executed yet: `make reports` does it, once its runs are there.'
         if why: nb.cells.insert(0, mk_cell(f'::: {{.callout-warning}}\n{late}\n:::', 'markdown'))
-        written(nb, root/('pages' if report == walk else 'papers')/report.name, title=title, description=about, order=k)
+        written(nb, root/PLACE.get(report.stem, 'papers')/report.name, title=title, description=about, order=k)
     return where, pages
 
 

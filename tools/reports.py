@@ -2,15 +2,14 @@
 import json, subprocess, sys, tempfile
 from pathlib import Path
 from inspectkit.runs import repo_root, whole
-from inspectkit.studies import moved, report_path
+from inspectkit.studies import moved
 
 BIN = Path(sys.executable).parent
 
 
 def stale(root):
     "Name and reason of each report whose runs, claims or code are not what it was made from."
-    notebooks = [*sorted((root/'nbs'/'papers').glob('[!_.]*.ipynb')), root/'nbs'/'walkthrough.ipynb']
-    found = {nb.stem: moved(nb.stem) for nb in notebooks}
+    found = {nb.stem: moved(nb.stem) for nb in sorted((root/'nbs'/'papers').glob('[!_.]*.ipynb'))}
     return {name: f"{name}: its {' and '.join(why)} moved since it was executed" if why != ['colophon'] else
             f'{name}: was not executed yet, or ends without a colophon' for name, why in found.items() if why}
 
@@ -33,5 +32,5 @@ if __name__ == '__main__':
     pages = stale(root)
     print('\n'.join(pages.values()) or 'every report is up to date')
     if pages and not run: print('`make reports` executes just these')
-    for name in pages if run else (): execute(report_path(name))
+    for name in pages if run else (): execute(root/'nbs'/'papers'/f'{name}.ipynb')
     if run: sys.exit('\n'.join(stale(root).values()) or None)
