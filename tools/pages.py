@@ -42,7 +42,8 @@ def written(nb, to, **front):
     back = '../api/' if to.parent.name != 'api' else ''
     published = re.compile(r'\]\(https://[^)]*?/inspectkit/(\w+\.html)')
     for c in nb.cells:
-        if c.cell_type == 'markdown': c.source = published.sub(rf']({back}\1', c.source)
+        if c.cell_type == 'markdown': # a page lies one folder deep, a report two
+            c.source = published.sub(rf']({back}\1', c.source).replace('](../../', '](../')
     lines = [f'{k}: {json.dumps(v, ensure_ascii=False)}' for k, v in front.items()]
     nb.cells.insert(0, mk_cell('\n'.join(['---', *lines, '---']), 'raw'))
     to.parent.mkdir(exist_ok=True)

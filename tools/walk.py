@@ -3,8 +3,9 @@
 The folder `検査 画像/` is cut from the set `fastener`: what an engineer has (撮影済み, a folder a class) and what comes
 later (新着: two types of part that no training has seen, some photographs of the others, and what lies about in such
 folders). The commands leave their runs in runs/walk/, and steps.csv beside them: each command and its seconds by the
-clock, the start of Python included; busy: how many processes ran in the minute before. nbs/papers/walkthrough.ipynb reads that. Where Chromium is, images/walk.png is drawn: the page of the lot, its
-photographs blurred, for nobody has said that they may be shown.
+clock, the start of Python included; busy: how many processes ran in the minute before. nbs/papers/walkthrough.ipynb
+reads that. Where Chromium is, images/walk.png is drawn: the page of the lot, its photographs blurred, for nobody has
+said that they may be shown.
 """
 import csv, os, random, re, shlex, shutil, subprocess, sys, tempfile, time
 from importlib.util import find_spec
@@ -21,6 +22,7 @@ steps = []
 def photograph(seed=0):
     "The reader's folder: the same whenever it is made."
     check_name('fastener')
+    if TOP.exists() and not (TOP/'.walk').exists(): sys.exit(f'there is a folder {TOP} already: rename it first')
     shutil.rmtree(TOP, ignore_errors=True)
     files, gen = sorted(root_of('fastener').glob('*-T*.jpg')), random.Random(seed)
     def part(f): return f.stem.partition('-T')[0]
@@ -37,6 +39,7 @@ def photograph(seed=0):
     for to in OLD/'72時間', NEW: # a card that was pulled out too early; a note
         (to/'DSC_0001.jpg').write_bytes(there['72時間'][0].read_bytes()[:9000])
         (to/'メモ.txt').write_text('白い紙の上で撮影', encoding='utf-8')
+    (TOP/'.walk').touch() # ours: it may be made again
     cell = sorted((root_of('elpv')/'images').glob('*.png'))[0]
     shutil.copyfile(cell, NEW/'別の現場.png') # the camera was at another job in between
 
@@ -51,7 +54,8 @@ def call(step, notebook, **params):
     subprocess.run([BIN/line[0], *line[1:], *more], check=True, stdin=subprocess.DEVNULL)
     seconds = time.perf_counter() - started
     run = (set(Path('runs', STUDY).glob('*.json')) - before).pop()
-    steps.append(dict(step=step, command=shlex.join(line), run=run.name, seconds=round(seconds, 1), busy=round(busy, 1)))
+    steps.append(dict(step=step, command=shlex.join(line), run=run.name, seconds=round(seconds, 1),
+                      busy=round(busy, 1)))
     print(f'{step}: {seconds:.0f} s, {run}', flush=True)
     return run.as_posix()
 
