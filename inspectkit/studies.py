@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['NEEDS', 'STATES', 'defaults', 'check_group', 'groups', 'runs_of', 'plan', 'checker', 'check_values', 'command',
            'how_it_ended', 'outdated', 'state', 'states', 'summary', 'trouble', 'load_plan', 'minutes_of', 'cost',
-           'made_by', 'made_from', 'colophon', 'moved']
+           'made_by', 'made_from', 'Colophon', 'colophon', 'moved']
 
 # %% ../nbs/15_studies.ipynb #7ce0f819
 import ast, contextlib, hashlib, json, re, shlex
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from types import SimpleNamespace
 import pandas as pd
 from .claims import claims
 from .runs import as_type, code_cells, code_hash, read_run, repo_root, run_path
@@ -303,11 +303,20 @@ def made_from(
                 code=digest([code_hash(notebook).encode(), plots]))
 
 # %% ../nbs/15_studies.ipynb #d26b9496
+@dataclass
+class Colophon:
+    "How a page was made."
+    text: str # what is shown
+    data: dict # beside it, as JSON
+
+    def _repr_mimebundle_(self, **_): # IPython asks for it
+        return {'text/plain': self.text, 'application/json': self.data}
+
 def colophon(
     table: pd.DataFrame, # the claims with ours, as `settle` gives them; None for a report that judges none
     report: str, # name of a notebook in nbs/papers
     *studies: str, # whose runs it reads
-) -> SimpleNamespace: # shown as one sentence, with the same and ours as JSON beside it
+) -> Colophon: # one sentence, with the same and ours beside it
     "How this page was made: the last line of a report."
     paper = '' if table is None else table.index[0].split('.')[0]
     made = made_from(report, paper, *studies)
@@ -317,8 +326,7 @@ def colophon(
     found = {} if table is None else table.ours
     ours = {i: f'{v:.4g}' if isinstance(v, float) else str(v) for i, v in found.items()}
     data = dict(report=report, paper=paper, studies=studies, made_from=made, ours=ours)
-    return SimpleNamespace(text=text, data=data,
-                           _repr_mimebundle_=lambda **kw: {'text/plain': text, 'application/json': data})
+    return Colophon(text, data)
 
 # %% ../nbs/15_studies.ipynb #14a03569
 def moved(
