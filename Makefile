@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NOTEBOOK := runs/first.ipynb
 
-.PHONY: run test lab plan study site reports
+.PHONY: run test lab plan study walk site reports
 
 run: .venv/.installed
 	@echo "Training AlexNet on 600 photographs of solar cells: about three minutes on two cores."
@@ -22,6 +22,10 @@ plan: .venv/.installed
 
 study: .venv/.installed
 	@$(BIN)/python workflow/study.py make $(STUDY) --size $(SIZE) --jobs $(JOBS) $(if $(PROFILE),--profile $(PROFILE)) $(if $(AGAIN),--again $(AGAIN))
+
+# make walk: the commands behind the page "A walk-through", one after the other, on a folder cut from the set fastener.
+walk: .venv/.installed
+	$(BIN)/python tools/walk.py
 
 # make site: the website in _site/, and which of its pages are out of date. make reports: execute just those.
 site: .venv/.installed

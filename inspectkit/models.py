@@ -9,7 +9,7 @@ __all__ = ['HUB', 'DOWNLOADS', 'IN_PACKAGES', 'MODELS', 'IMAGENET', 'network', '
            'freeze', 'upsampled', 'eval_mode']
 
 # %% ../nbs/05_models.ipynb #de37851b
-import hashlib, socket, threading
+import hashlib, socket, threading, warnings
 from collections import OrderedDict
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -85,7 +85,9 @@ def lite(
     dropout: float, # rate before the linear layer
 ) -> nn.Sequential: # (N, 3, H, W) -> (N, n_classes) logits
     "EfficientNet-B0 to B2 (Tan and Le 2019, arXiv:1905.11946) without squeeze-and-excitation, with ReLU6; timm's."
-    import timm
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore') # tqdm misses a widget of Jupyter's, in every run that has no Jupyter
+        import timm
     m = not_in_place(timm.create_model(f'tf_efficientnet_lite{size}'))
     return network([m.conv_stem, m.bn1, m.blocks, m.conv_head, m.bn2],
                    [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(1280, n_classes)])

@@ -54,6 +54,7 @@ ENGLISH = dict(
     anomaly='Score: how strange a part is; what a good part usually has is 1.',
     rare='Beside the score: how many of {} good parts kept for the limits score so high.',
     limits='OK below {}, NG from {}; between, a person looks.',
+    no_limits='There is no limit: every image goes to a person.',
     one='One limit keeps both promises: OK below {}, else NG.',
     tested='Of {} defects among the test images, which chose nothing, {} were called OK and {} went to a person; '
            'of {} good parts {} were called NG and {} went to a person.',
@@ -72,6 +73,7 @@ JAPANESE = dict(
     anomaly='スコアは「良品との違いの大きさ」です。普通の良品が 1 です。',
     rare='スコアの横は、しきい値用の良品 {} 枚のうち同じかそれ以上のスコアになる割合です。',
     limits='{} 未満は合格、{} 以上は不合格、その間は要確認。',
+    no_limits='しきい値を決められないため、すべて要確認とします。',
     one='一つのしきい値で両方を満たします：{} 未満は合格、それ以外は不合格。',
     tested='何の選択にも使っていないテスト画像では、不良品 {} 枚のうち合格としたもの {} 枚、要確認 {} 枚。'
            '良品 {} 枚のうち不合格としたもの {} 枚、要確認 {} 枚。',

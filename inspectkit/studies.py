@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['NEEDS', 'STATES', 'defaults', 'check_group', 'groups', 'runs_of', 'plan', 'checker', 'check_values', 'command',
            'how_it_ended', 'outdated', 'state', 'states', 'summary', 'trouble', 'load_plan', 'minutes_of', 'cost',
-           'made_by', 'made_from', 'colophon', 'moved']
+           'made_by', 'made_from', 'Colophon', 'colophon', 'moved']
 
 # %% ../nbs/15_studies.ipynb #7ce0f819
 import ast, contextlib, hashlib, json, re, shlex
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from types import SimpleNamespace
 import pandas as pd
 from .claims import claims
 from .runs import as_type, code_cells, code_hash, read_run, repo_root, run_path
@@ -289,7 +289,7 @@ def made_by(
 # %% ../nbs/15_studies.ipynb #92e5dfe8
 def made_from(
     report: str, # name of a notebook in nbs/papers
-    paper: str, # key of the claims it judges
+    paper: str, # key of the claims it judges; '' for none
     *studies: str, # whose runs it reads
 ) -> dict: # runs, claims, code: 12 hex digits each
     "What a report depends on: it is up to date as long as these are what they were."
@@ -299,23 +299,34 @@ def made_from(
     drawn = top/'inspectkit'/'plots.py' # not in the hash of a run's code, for it makes no number
     plots = drawn.read_bytes() if any('inspectkit.plots' in source for source, _ in code_cells(notebook)) else b''
     return dict(runs=digest([f.name.encode() + f.read_bytes() for f in runs]),
-                claims=digest([claims(paper).to_csv().encode()]), code=digest([code_hash(notebook).encode(), plots]))
+                claims=digest([claims(paper).to_csv().encode()] if paper else []),
+                code=digest([code_hash(notebook).encode(), plots]))
 
 # %% ../nbs/15_studies.ipynb #d26b9496
+@dataclass
+class Colophon:
+    "How a page was made."
+    text: str # what is shown
+    data: dict # beside it, as JSON
+
+    def _repr_mimebundle_(self, **_): # IPython asks for it
+        return {'text/plain': self.text, 'application/json': self.data}
+
 def colophon(
-    table: pd.DataFrame, # the claims with ours, as `settle` gives them
+    table: pd.DataFrame, # the claims with ours, as `settle` gives them; None for a report that judges none
     report: str, # name of a notebook in nbs/papers
     *studies: str, # whose runs it reads
-) -> SimpleNamespace: # shown as one sentence, with the same and ours as JSON beside it
+) -> Colophon: # one sentence, with the same and ours beside it
     "How this page was made: the last line of a report."
-    paper = table.index[0].split('.')[0]
+    paper = '' if table is None else table.index[0].split('.')[0]
     made = made_from(report, paper, *studies)
-    text = f"Made from the runs of {', '.join(studies) or 'no study'} ({made['runs']}), the claims of {paper} " \
-           f"({made['claims']}) and the code ({made['code']})."
-    ours = {i: f'{v:.4g}' if isinstance(v, float) else str(v) for i, v in table.ours.items()}
+    judges = f", the claims of {paper} ({made['claims']})" if paper else ''
+    text = f"Made from the runs of {', '.join(studies) or 'no study'} ({made['runs']}){judges} and the code " \
+           f"({made['code']})."
+    found = {} if table is None else table.ours
+    ours = {i: f'{v:.4g}' if isinstance(v, float) else str(v) for i, v in found.items()}
     data = dict(report=report, paper=paper, studies=studies, made_from=made, ours=ours)
-    return SimpleNamespace(text=text, data=data,
-                           _repr_mimebundle_=lambda **kw: {'text/plain': text, 'application/json': data})
+    return Colophon(text, data)
 
 # %% ../nbs/15_studies.ipynb #14a03569
 def moved(

@@ -36,6 +36,24 @@ def test_from_a_folder_to_maps(papermill, root, marked, tmp_path):
     for f in result, result.with_suffix('.npz'), trained: f.unlink()
 
 
+def test_a_folder_where_nobody_marked_the_defects(papermill, root, photos, tmp_path):
+    "The maps are made and asked all the same; what would need the place of the defects is left empty."
+    there = set((root/'runs'/'_explain').glob('*.json'))
+    r = papermill('nbs/run_experiment.ipynb', tmp_path/'train.ipynb', '-p', 'data', f'folder:{photos}', *TINY)
+    assert r.returncode == 0, r.stderr[-2000:]
+    trained = made(root, there)
+    out = tmp_path/'explain.ipynb'
+    r = papermill('nbs/run_explain.ipynb', out, '-p', 'study', '_explain', '-p', 'run', trained)
+    assert r.returncode == 0, r.stderr[-2000:]
+    result = made(root, there | {trained})
+    m = json.loads(result.read_text(encoding='utf-8'))['metrics']
+    usable = m['flaw'].count('')
+    assert usable and m['faithful']['n'] == min(16, usable) and m['random'] and set(m['each']['mass']) == {None}
+    shown = json.loads(out.read_text(encoding='utf-8'))['cells']
+    assert any('image/png' in o.get('data', {}) for c in shown for o in c.get('outputs', []))
+    for f in result, result.with_suffix('.npz'), trained, trained.with_suffix('.safetensors'): f.unlink()
+
+
 @pytest.mark.parametrize('given, message', [
     (['-p', 'run', 'runs/_explain/nothing.json'], 'there is no file'),
     (['-p', 'target', 'predict'], "target='predict' is not one of label, predicted"),

@@ -61,7 +61,9 @@ def test_what_is_built(built, root):
     there, said = built
     names = set(pages(built))
     assert {f'api/{m.stem[3:]}.html' for m in (root/'nbs').glob('[0-9][0-9]_*.ipynb')} <= names
-    assert {f'papers/{r.stem}.html' for r in (root/'nbs'/'papers').glob('[!_.]*.ipynb')} <= names
+    reports = {r.stem for r in (root/'nbs'/'papers').glob('[!_.]*.ipynb')}
+    assert {f'papers/{r}.html' for r in reports - {'walkthrough'}} | {'pages/walkthrough.html'} <= names
+    assert 'papers/walkthrough.html' not in names
     assert {'index.html', *(f'pages/{p.stem}.html' for p in (root/'pages').glob('*.qmd'))} <= names
     assert 'broken link' not in said and ('preview' in said) == (shutil.which('quarto') is None), said
     titles = [re.search('<title>(.*?)</title>', (there/'_site'/n).read_text(encoding='utf-8'))[1] for n in names]

@@ -2,6 +2,7 @@
 
 api/*.ipynb     the library, one page a module in reading order, through nbdev's own processors
 papers/*.ipynb  the reports, with an anchor at each cell that settles a claim
+pages/walkthrough.ipynb  the walk-through, a report of no paper
 api/_*.md       tables that pages include: the tally, the claims, the runs
 """
 import ast, html, inspect, json, os, re, shutil
@@ -23,6 +24,7 @@ from inspectkit.studies import moved, plan
 PAPERS = dict(S1='Corrosion, graded', S2='Grad-CAM on defects', S3='Anomalies from a few anomalies',
               S4='EfficientNet, class by class', S5='What augmentation makes a network look at')
 SCRATCH = 'smoke', 'first'
+PLACE = dict(walkthrough='pages') # of a report's page, where it is on no paper
 AS_IT_IS = 'data-quarto-disable-processing="true"' # else Quarto makes a table of its own, without our attributes
 
 
@@ -40,7 +42,8 @@ def written(nb, to, **front):
     back = '../api/' if to.parent.name != 'api' else ''
     published = re.compile(r'\]\(https://[^)]*?/inspectkit/(\w+\.html)')
     for c in nb.cells:
-        if c.cell_type == 'markdown': c.source = published.sub(rf']({back}\1', c.source)
+        if c.cell_type == 'markdown': # a page lies one folder deep, a report two
+            c.source = published.sub(rf']({back}\1', c.source).replace('](../../', '](../')
     lines = [f'{k}: {json.dumps(v, ensure_ascii=False)}' for k, v in front.items()]
     nb.cells.insert(0, mk_cell('\n'.join(['---', *lines, '---']), 'raw'))
     to.parent.mkdir(exist_ok=True)
@@ -113,7 +116,7 @@ def reports(root):
     for k, report in enumerate(sorted((root/'nbs'/'papers').glob('[!_.]*.ipynb'))):
         nb, title, about = opened(report)
         data, why = settled(report), moved(report.stem)
-        if data: pages[data['paper']] = report.stem
+        if data.get('paper'): pages[data['paper']] = report.stem
         cells = [(c.id, c.source) for c in nb.cells if c.cell_type == 'code']
         at = {i: cell_of(i, cells) for i in data.get('ours', {})}
         for i, ours in data.get('ours', {}).items():
@@ -127,7 +130,7 @@ def reports(root):
         late = f'Out of date: the {" and ".join(why)} moved since this page was executed. `make reports` does it again.'
         if why == ['colophon']: late = 'Not executed yet: `make reports` does it, once its runs are there.'
         if why: nb.cells.insert(0, mk_cell(f'::: {{.callout-warning}}\n{late}\n:::', 'markdown'))
-        written(nb, root/'papers'/report.name, title=title, description=about, order=k)
+        written(nb, root/PLACE.get(report.stem, 'papers')/report.name, title=title, description=about, order=k)
     return where, pages
 
 
