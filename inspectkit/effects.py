@@ -12,8 +12,8 @@ import math
 from itertools import combinations
 import numpy as np, pandas as pd, torch
 from torch import Tensor
-from .cam_change import (centroid_shift, cross_correlation, dispersion, enlarge, mean_squared_difference, moved,
-                                   pearson, prediction_kl, ranks, scaled)
+from .cam_change import (centroid_shift, cross_correlation, dispersion, enlarge, mean_squared_difference,
+                                   moved, pearson, prediction_kl, ranks, scaled)
 from .runs import run_path
 
 # %% ../nbs/25_effects.ipynb #e2500005
@@ -235,7 +235,8 @@ def networks(
     if any(not np.array_equal(k['index'], kept[0]['index']) for k in kept): raise ValueError('other test images')
     def stacked(key): return torch.from_numpy(np.stack([k[key] for k in kept])).float()
     y, attr, prob = torch.from_numpy(kept[0]['y']).long(), stacked('attr'), stacked('prob')
-    own = own_numbers(attr, prob, y, *((stacked('mass'), torch.from_numpy(kept[0]['area'])) if 'mass' in kept[0] else ()))
+    marked = (stacked('mass'), torch.from_numpy(kept[0]['area'])) if 'mass' in kept[0] else ()
+    own = own_numbers(attr, prob, y, *marked)
     return dict(name=np.array([policy_name(r['params']) for r in runs]), y=y, attr=attr, prob=prob, own=own,
                 seed=torch.tensor([r['params']['seed'] for r in runs]), classes=runs[0]['metrics']['classes'])
 
