@@ -70,6 +70,37 @@ def test_refused(papermill, marked, tmp_path, given, message):
     assert r.returncode and message in r.stderr, r.stderr[-500:]
 
 
+def test_a_decision_from_runs_that_are_there(papermill, root, tmp_path):
+    "Lights with the numbers behind them; a light says no more than its numbers do, and no control gets one."
+    out = tmp_path/'out.ipynb'
+    r = papermill('nbs/run_decision.ipynb', out, '-p', 'runs_of', 'augmentation', '-p', 'data', 'neu',
+                  '-p', 'study', '_decision')
+    assert r.returncode == 0, r.stderr[-2000:]
+    made, = (root/'runs'/'_decision').glob('*.json')
+    m = json.loads(made.read_text(encoding='utf-8'))['metrics']
+    made.unlink(); made.parent.rmdir()
+    assert m['networks']['none'] == 12 and set(m['lights']) == {n for n in m['networks'] if n[:3] not in ('non', 'p 0')}
+    rows = {(v['policy'], v['what']): v for v in m['numbers']}
+    for n, given in m['lights'].items():
+        three = [given[k] for k in given if k != 'light']
+        assert (given['light'] == 'grey') == (not {'more', 'less'} & set(three))
+        inside = rows[n, 'inside']
+        assert (given['1 inside'] == 'more') == (inside['q'] <= .05 and inside['low'] > 0)
+        assert (given['1 inside'] == 'less') == (inside['q'] <= .05 and inside['high'] < 0)
+        assert inside['p'] <= inside['q']
+    assert all('q' not in v and not v['told'] for k, v in rows.items() if k[0].startswith('p 0'))
+
+
+@pytest.mark.parametrize('given, message', [
+    (['-p', 'runs_of', 'nosuch'], 'no runs in'),
+    (['-p', 'data', 'folder:elsewhere'], "data='folder:elsewhere' is not one of cifar10, neu"),
+    (['-p', 'model', 'cnn5'], "model='cnn5' is not one of efficientnet_lite0"),
+    (['-p', 'redraws', 3], 'redraws=3 must be from 20 to 10000')])
+def test_a_decision_refused(papermill, tmp_path, given, message):
+    r = papermill('nbs/run_decision.ipynb', tmp_path/'out.ipynb', *given)
+    assert r.returncode and message in r.stderr, r.stderr[-500:]
+
+
 def test_what_does_nothing_lies_inside_the_floor():
     "The study's own networks: a policy with probability 0 and another order, four at a time, against twelve baselines."
     every, found = [r['params'] for r in plan('augmentation') if 'augment' in r['params']], {}

@@ -1,9 +1,8 @@
-"""How two maps differ: what must hold for any maps, and the same numbers from pixels, one pair at a time.
-
-scikit-image is asked too where it is installed: pip install scikit-image."""
+"How two maps differ: what must hold for any maps, and the same numbers from pixels, one pair at a time."
 import math
 import numpy as np, pytest, torch
 from scipy import ndimage, signal, stats
+from skimage import measure, metrics, registration
 from torch.nn.functional import interpolate
 from inspectkit.cam_change import averages, centroid, changes, cross_correlation, dispersion, overlap_rate, region_share
 
@@ -128,7 +127,6 @@ def test_lower_precision_and_gradients_are_taken_as_they_come():
 
 
 def test_scikit_image_has_the_same_numbers():
-    measure, metrics = pytest.importorskip('skimage.measure'), pytest.importorskip('skimage.metrics')
     (cam, base), size = maps((7, 7), relu=False), (112, 112)
     found = changes(cam, base, size) | dict(smaller=overlap_rate(cam, base, size, of='smaller'))
     for n, (a, b) in enumerate(zip(pixels(cam, size), pixels(base, size))):
@@ -142,7 +140,6 @@ def test_scikit_image_has_the_same_numbers():
 
 
 def test_scikit_image_has_the_same_lag():
-    registration = pytest.importorskip('skimage.registration')
     cam, size = maps((7, 7))[0], (112, 112)
     base = cam.roll((1, 2), (1, 2)) # alike but for the border, so that no negative peak is higher: theirs would take it
     for a, b, lag in zip(pixels(cam, size), pixels(base, size), cross_correlation(cam, base, size)[1]):
