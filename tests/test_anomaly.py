@@ -53,22 +53,20 @@ def test_five_defects(papermill, root, folder, tmp_path):
 
 def test_labels_and_costs(papermill, root, tmp_path):
     "Deep SAD told which are defects, and a limit by what an escape costs."
-    there = set((root/'runs'/'_anomaly').glob('*.json'))
-    r = papermill('nbs/run_anomaly.ipynb', tmp_path/'out.ipynb', *TINY, '-p', 'data', 'elpv-mono', '-p', 'anomalous', 3,
-                  '-p', 'model', 'deep_sad', '-p', 'labelled', True, '-p', 'rate', .05, '-p', 'pretrain', 1,
-                  '-p', 'escape_cost', 10.)
+    there = root/'runs'/'_labelled' # of its own, for tests run side by side
+    for f in there.glob('deep_sad-*'): f.unlink()
+    r = papermill('nbs/run_anomaly.ipynb', tmp_path/'out.ipynb', *TINY[3:], '-p', 'study', '_labelled',
+                  '-p', 'data', 'elpv-mono', '-r', 'anomalous', 3, '-p', 'model', 'deep_sad', '-p', 'labelled', True,
+                  '-p', 'rate', .05, '-p', 'pretrain', 1, '-p', 'escape_cost', 10.)
     assert r.returncode == 0, r.stderr[-2000:]
-    result = made(root, there)
+    result, = there.glob('deep_sad-*.json')
     m = json.loads(result.read_text(encoding='utf-8'))['metrics']
-    for suffix in '.json', '.npz', '.safetensors': result.with_suffix(suffix).unlink(missing_ok=True)
+    for f in there.glob('deep_sad-*'): f.unlink()
     assert m['main'] == 'distance' and m['n']['train']['anomalous'] > 0
-    by = m['promise']['by_cost']
-    kind, s, test = (np.array(v) for v in (m['kind'], m['each']['distance'], m['test']))
-    assert 0 <= by['miss'] <= 1 and 0 <= by['overkill'] <= 1 and 0 < by['cost'] <= by['bound']
-    share = .01 # of defects, the default
+    by, share = m['promise']['by_cost'], .01 # of defects, the default
     assert abs(by['cost'] - (share*10*by['miss'] + (1 - share)*by['overkill'])) < 1e-9
-    assert by['cost'] <= share*10 # at worst all are called good
-    assert len(kind) == len(s) == len(test)
+    assert by['cost'] <= share*10 # what calling all of them good would cost
+    assert by['cost'] < by['bound'] # which is for further images
 
 
 @pytest.mark.parametrize('given, message', [
