@@ -51,6 +51,24 @@ def test_five_defects(papermill, root, folder, tmp_path):
     for f in result, result.with_suffix('.npz'): f.unlink()
 
 
+def test_labels_and_costs(papermill, root, tmp_path):
+    "Deep SAD told which are defects, and a limit by what an escape costs."
+    there = root/'runs'/'_labelled' # of its own, for tests run side by side
+    for f in there.glob('deep_sad-*'): f.unlink()
+    r = papermill('nbs/run_anomaly.ipynb', tmp_path/'out.ipynb', *TINY[3:], '-p', 'study', '_labelled',
+                  '-p', 'data', 'elpv-mono', '-r', 'anomalous', 3, '-p', 'model', 'deep_sad', '-p', 'labelled', True,
+                  '-p', 'rate', .05, '-p', 'pretrain', 1, '-p', 'escape_cost', 10.)
+    assert r.returncode == 0, r.stderr[-2000:]
+    result, = there.glob('deep_sad-*.json')
+    m = json.loads(result.read_text(encoding='utf-8'))['metrics']
+    for f in there.glob('deep_sad-*'): f.unlink()
+    assert m['main'] == 'distance' and m['n']['train']['anomalous'] > 0
+    by, share = m['promise']['by_cost'], .01 # of defects, the default
+    assert abs(by['cost'] - (share*10*by['miss'] + (1 - share)*by['overkill'])) < 1e-9
+    assert by['cost'] <= share*10 # what calling all of them good would cost
+    assert by['cost'] < by['bound'] # which is for further images
+
+
 @pytest.mark.parametrize('given, message', [
     (['-p', 'model', 'gan'], "model='gan' is not one of ae, vae, aae, deep_sad, patches"),
     (['-p', 'labelled', 'True'], 'aae uses no labels'),

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 import pandas as pd, pytest, torch
 from inspectkit.data import Images, load
-from inspectkit.shortcuts import audit_shortcuts, remedy, verdict
+from inspectkit.shortcuts import audit_shortcuts, remedied, remedy, verdict
 
 SOLDER = Path(os.environ.get('INSPECTKIT_DATA') or '~/.cache/inspectkit').expanduser()/'solder_joint'
 
@@ -21,6 +21,11 @@ def test_solder_joints_shout_and_are_quieted():
     after = audit_shortcuts(replace(images, x=remedy(images.x, 32), box=None), anomalous).set_index('feature')
     assert after.auroc['sharpness'] < .55 and (after.auroc[['brightness', 'contrast', 'colour']] == .5).all()
     assert after.auroc['thumbnail'] > .8 # the boards: no remedy takes them away
+
+    as_run = audit_shortcuts(replace(images, x=remedied(images.x, 32), box=None), anomalous).set_index('feature')
+    traces = as_run.loc[['brightness', 'contrast', 'colour']]
+    assert (traces.auroc < .6).all() and traces.loud.all() # bytes end at 3 standard deviations: a trace is left
+    assert as_run.auroc['sharpness'] < .55 and as_run.auroc['thumbnail'] > .8
 
     large = load(f'folder:{SOLDER}', 64) # made large first, the small ones are soft, and stay it
     after = audit_shortcuts(replace(large, x=remedy(large.x, 32), box=None), anomalous).set_index('feature')
