@@ -123,8 +123,11 @@ def test_help_describes_every_parameter(papermill, root):
 
 
 def test_a_folder_of_photographs(papermill, photos, root, tmp_path):
-    (photos/'良品'/'途中まで.jpg').write_bytes(b'\xff\xd8\xff\xe0 half a file')
-    asked = ['-p', 'data', f'folder:{photos}', '-p', 'model', 'resnet18', *SMALL]
+    import shutil
+    own = tmp_path/'検査 画像' # the other is read by other tests too
+    shutil.copytree(photos, own)
+    (own/'良品'/'途中まで.jpg').write_bytes(b'\xff\xd8\xff\xe0 half a file')
+    asked = ['-p', 'data', f'folder:{own}', '-p', 'model', 'resnet18', *SMALL]
     r = papermill(NOTEBOOK, tmp_path/'o.ipynb', *asked, '--log-output')
     assert r.returncode == 0, r.stderr[-3000:]
     run = result(root, r.stderr)[1]
