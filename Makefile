@@ -10,6 +10,8 @@ run: .venv/.installed
 	$(BIN)/papermill nbs/run_experiment.ipynb $(NOTEBOOK) -p model alexnet -p study first -p image_size 224 -p epochs 15 --log-output --no-progress-bar
 	@echo "Look at $(NOTEBOOK): learning curves, confusion matrix, the worst mistakes."
 
+# Two processes at a time, half of the processor each: more threads than that wait for each other, many times as long.
+test: export OMP_NUM_THREADS = $(shell $(PYTHON) -c 'import os; print(max(1, (os.cpu_count() or 2)//2))')
 test: .venv/.installed
 	$(BIN)/nbdev_test --n_workers 2 --timing
 	$(BIN)/python -m pytest
