@@ -1,5 +1,5 @@
 "A search shared by two workers, one of which is killed in the middle of a trial."
-import os, shutil, socket, subprocess, sys, time
+import json, os, shutil, socket, subprocess, sys, time
 from pathlib import Path
 import optuna, psutil, pytest
 from optuna.trial import TrialState
@@ -85,3 +85,24 @@ def test_two_workers_one_killed(root, tmp_path, where, request):
     assert len({str(t.params) for t in ended}) == N # none counted twice
     found = read_run(next((root/'runs'/STUDY).glob('*.json')))['metrics']['trials']
     assert [t['number'] for t in found] == [t.number for t in ended]
+
+
+def test_a_finished_search_is_made_again_by_other_code(root, papermill, sqlite, tmp_path):
+    "As every run is; one that is not finished, or whose trials others share, asks first."
+    few = ['-p', 'n_trials', 1, '-p', 'epochs', 1, '-p', 'n_images', 60, '-p', 'study', STUDY]
+    def search(): return papermill('nbs/run_search.ipynb', tmp_path/'o.ipynb', *few)
+    assert search().returncode == 0
+    file, = (root/'runs'/STUDY).glob('*.json')
+    begun = read_run(file)['metrics']['trials']
+    assert search().returncode == 0 and read_run(file)['metrics']['trials'] == begun # the same code: nothing to do
+    study, = optuna.get_all_study_names(open_storage('', file.with_suffix('.db')))
+    shared = optuna.load_study(storage=open_storage('', file.with_suffix('.db')), study_name=study)
+    shared.set_user_attr('code', 'another')
+    whole = file.read_text(encoding='utf-8')
+    file.unlink() # not finished, for all one can see
+    r = search()
+    assert r.returncode and 'this search was begun with code another' in r.stderr
+    file.write_text(whole.replace(json.loads(whole)['env']['code'], 'another'), encoding='utf-8')
+    assert search().returncode == 0
+    again = read_run(file)
+    assert again['env']['code'] != 'another' and len(again['metrics']['trials']) == 1
