@@ -1,6 +1,7 @@
 "Networks that are alike but for their seeds: finished ones are kept, one command goes on, errors come at once."
-import json
-import numpy as np, pytest
+import json, signal, subprocess, sys, time
+from pathlib import Path
+import numpy as np, psutil, pytest
 
 
 def members(papermill, root, photos, out, *given):
@@ -33,6 +34,36 @@ def test_finished_members_stay(papermill, root, photos, tmp_path):
         assert sum(three['n']['train']) + sum(three['n']['val']) + sum(three['n']['test']) == 72
     finally:
         for f in (root/'runs'/'_members').glob('*'): f.unlink()
+
+
+def test_killed_in_fine_tuning(papermill, root, photos, tmp_path):
+    "Burn-in, then fine-tuning, where it is killed: it goes on there, and ends as one that nobody disturbed."
+    given = ['-p', 'model', 'efficientnet_lite0', '-p', 'weights', 'imagenet', '-p', 'burnin', '2', '-p', 'members', '1',
+             '-p', 'epochs', '8', '-p', 'threads', '1', '-p', 'data', f'folder:{photos}', '-p', 'n_images', '0']
+    def call(name, study): return ['nbs/run_members.ipynb', tmp_path/f'{name}.ipynb', *given, '-p', 'study', study]
+    try:
+        line = [str(Path(sys.executable).parent/'papermill'), *map(str, call('a', '_members_kill'))]
+        p = subprocess.Popen(line, cwd=root, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL, start_new_session=True)
+        until = time.monotonic() + 120
+        while not list((root/'runs'/'_members_kill').glob('*.member0.ckpt')): # written after its first epoch
+            assert p.poll() is None and time.monotonic() < until
+            time.sleep(.02)
+        for q in [*psutil.Process(p.pid).children(recursive=True), p]: q.send_signal(signal.SIGKILL)
+        p.wait()
+        assert not list((root/'runs'/'_members_kill').glob('*.json')), 'it was to be killed before its end'
+        ended = {}
+        for study in '_members_kill', '_members_calm':
+            r = papermill(*call('b', study), '--log-output')
+            assert r.returncode == 0, r.stderr[-2000:]
+            assert r.stderr.count('going on after epoch') == 2*(study == '_members_kill') # of burn-in, of fine-tuning
+            file, = (root/'runs'/study).glob('*.json')
+            ended[study] = json.loads(file.read_text(encoding='utf-8'))['metrics']
+            assert len(ended[study]['history'][0]['val']) == 2 + 8 and not list((root/'runs'/study).glob('*.ckpt'))
+        assert ended['_members_kill'] == ended['_members_calm']
+    finally:
+        for study in '_members_kill', '_members_calm':
+            for f in (root/'runs'/study).glob('*'): f.unlink()
 
 
 @pytest.mark.parametrize('given, message', [
