@@ -38,8 +38,8 @@ def test_finished_members_stay(papermill, root, photos, tmp_path):
 
 def test_killed_in_fine_tuning(papermill, root, photos, tmp_path):
     "Burn-in, then fine-tuning, where it is killed: it goes on there, and ends as one that nobody disturbed."
-    given = ['-p', 'model', 'efficientnet_lite0', '-p', 'weights', 'imagenet', '-p', 'burnin', '2', '-p', 'members', '1',
-             '-p', 'epochs', '8', '-p', 'threads', '1', '-p', 'data', f'folder:{photos}', '-p', 'n_images', '0']
+    given = ['-p', 'model', 'efficientnet_lite0', '-p', 'weights', 'imagenet', '-p', 'burnin', '2', '-p', 'members',
+             '1', '-p', 'epochs', '8', '-p', 'threads', '1', '-p', 'data', f'folder:{photos}', '-p', 'n_images', '0']
     def call(name, study): return ['nbs/run_members.ipynb', tmp_path/f'{name}.ipynb', *given, '-p', 'study', study]
     try:
         line = [str(Path(sys.executable).parent/'papermill'), *map(str, call('a', '_members_kill'))]
