@@ -24,29 +24,34 @@ WORDS = dict(
             as_high='share of good parts that score so high', content='unlike anything seen in training',
             light='light or sharpness unlike that in training',
             between='between the limits', shown='{} of {} images are shown, the worst first; all are in the CSV.',
-            map='Below a picture that is not OK: where the network looked (red). That is no proof that it is right.',
-            strange='Below a picture that is not OK: where it is least like good parts (red). That proves no defect.'),
+            map='Below a picture: where the network looked for what is not good (red). That proves nothing.',
+            strange='Below a picture: where it is least like good parts (red). That proves no defect.'),
     ja=dict(title='検査結果', NG='不合格', look='要確認', OK='合格', unread='読めない', file='ファイル', state='判定',
             few='しきい値を決める画像が足りない', label='推定クラス', confidence='信頼度', score='スコア', why='理由', images='画像',
             as_high='これ以上のスコアの良品の割合', content='学習画像に似たものがない',
             light='明るさ・色・鮮明さが学習画像と違う', between='しきい値の間',
             shown='{1} 枚のうち悪い順に {0} 枚を表示。全件は CSV にあります。',
-            map='合格以外の画像の下は、ネットワークが見た場所（赤）です。判定が正しい証拠ではありません。',
-            strange='合格以外の画像の下は、良品と最も違う場所（赤）です。欠陥の証拠ではありません。'))
+            map='画像の下は、ネットワークが良品でない点を探して見た場所（赤）です。判定の証拠ではありません。',
+            strange='画像の下は、良品と最も違う場所（赤）です。欠陥の証拠ではありません。'))
 
 # %% ../nbs/29_page.ipynb #57d515ad
-REASONS = { # why a file can't be used, as inspectkit.data says it
+REASONS = { # why a file can't be used, or what was converted, as inspectkit.data says it
     'zero bytes': '0 バイト', 'not an image': '画像ではない', 'truncated': '壊れている、または途中で切れている',
     'animated': '動画、または複数ページ', 'a side under': '小さすぎる', 'megapixels': '大きすぎる',
     '16 bit colour': '16 ビットカラー', '16 bit, but dark': '16 ビットだが暗すぎる', 'no fixed range': '画素値の範囲が不定',
-    'not readable': '読み取りを許されていない、または消えた'}
+    'not readable:': '読み取りを許されていない、または消えた', ' scans': '壊れている（走査が多すぎる）',
+    'not UTF-8': '名前が UTF-8 ではない', 'a link to a folder': 'フォルダーへのリンク', 'a pipe': 'パイプまたはデバイス',
+    'a folder that': '読み取りを許されていないフォルダー', 'than an image has': '画像としては大きすぎるファイル',
+    'the memory has': 'メモリー不足', 'is not inside': '切り抜く範囲が画像の外', 'turned upright': 'EXIF により正立',
+    'EXIF not readable': 'EXIF を読めず、向きはそのまま', '1 bit to grey': '1 ビットをグレーに', '16 bit to 8': '16 ビットを 8 ビットに',
+    'on white': '透過部分は白', ' to RGB': 'RGB に変換', 'kept whole': '枠なし、全体を使用'}
 
 def reason(
     why: str, # of `inspectkit.data`
     lang: str, # en or ja
 ) -> str: # in that language; as it is where there is no translation
-    "Why a file could not be used."
-    return next((ja for en, ja in REASONS.items() if en in why), why) if lang == 'ja' else why
+    "Why a file could not be used, or what was converted."
+    return lang == 'ja' and '、'.join(ja for en, ja in REASONS.items() if en in why) or why
 
 # %% ../nbs/29_page.ipynb #a527bc3e
 ENGLISH = dict(

@@ -4,6 +4,7 @@ import csv, io, json, os, re, shutil
 import numpy as np, pandas as pd, pytest
 from PIL import Image
 from strange import mutations, odd
+from inspectkit.data import root_of
 
 STUDY = '_test_fuzz'
 
@@ -32,7 +33,7 @@ def folder(tmp_path_factory, marked):
         (top/k).mkdir(parents=True)
         for kind in kinds:
             for f in sorted((marked/kind).glob('*.png'))[:20]: shutil.copy(f, top/k/f'{kind} {f.name}'); n += 1
-    images = [Image.open(f) for f in sorted((marked/'scratch').glob('*.png'))[:4]]
+    images = [Image.open(f) for f in sorted((root_of('elpv')/'images').glob('*.png'))[::700]] # four photographs
     for i, (name, data) in enumerate([*mutations(images, 560, 7), *odd(images[0]).items()]):
         (top/('良品' if i < 560 else '傷')/name.replace('/', '_')).write_bytes(data)
     n += i + 1

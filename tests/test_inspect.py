@@ -155,7 +155,7 @@ def test_anomaly_scores(inspect, anomaly_runs, photos, tmp_path):
         assert None not in limits.values() and m['tested']['defects'] and m['unlike']
         ng = rows.score >= max(limits.values())
         assert (rows.result[ng] == 'NG').all() and html.count('class="card ') == 72
-        assert html.count('<img') > 72 and 'where it is least like good parts' in html # a map for what is not OK
+        assert html.count('<img') > 72 and 'where it is least like good parts' in html # a map each
     assert 'this run of aae' not in html
 
 

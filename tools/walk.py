@@ -47,11 +47,10 @@ def photograph(seed=0):
 def call(step, notebook, **params):
     "One command as the reader types it; the run it leaves."
     line = ['papermill', f'nbs/{notebook}.ipynb', f'runs/{STUDY}/{step}.ipynb']
-    for k, v in params.items(): line += ['-p', k, str(v)]
+    for k, v in (params | dict(study=STUDY)).items(): line += ['-p', k, str(v)]
     before, busy = set(Path('runs', STUDY).glob('*.json')), os.getloadavg()[0] # what else the machine has to do
     started = time.perf_counter()
-    more = ['-p', 'study', STUDY, '--no-progress-bar']
-    subprocess.run([BIN/line[0], *line[1:], *more], check=True, stdin=subprocess.DEVNULL)
+    subprocess.run([BIN/line[0], *line[1:], '--no-progress-bar'], check=True, stdin=subprocess.DEVNULL)
     seconds = time.perf_counter() - started
     run = (set(Path('runs', STUDY).glob('*.json')) - before).pop()
     steps.append(dict(step=step, command=shlex.join(line), run=run.name, seconds=round(seconds, 1),
