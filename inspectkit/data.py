@@ -448,11 +448,12 @@ def in_order(
 ) -> Images: # the same images, their classes numbered in that order
     "Classes in the order that they are meant in; ValueError unless each of them is named once."
     if not classes: return images
+    classes = list(map(str, classes)) # 0 and 24 are names too
     if sorted(classes) != sorted(images.classes):
         names = ', '.join(images.classes)
-        raise ValueError(f"classes={list(classes)} are to be {names}, each once, from light to severe")
-    place = torch.tensor([list(classes).index(c) for c in images.classes])
-    return replace(images, classes=list(classes), y=place[images.y])
+        raise ValueError(f"classes={classes} are to be {names}, each once, from light to severe")
+    place = torch.tensor([classes.index(c) for c in images.classes])
+    return replace(images, classes=classes, y=place[images.y])
 
 # %% ../nbs/02_data.ipynb #226e4645
 def data_hash(

@@ -227,7 +227,8 @@ def check_model(
     if units and not own_units: raise ValueError(f"{model} has no units to choose: leave units empty")
     if units and (len(units) != len(own_units) or not all(isinstance(u, int) and u > 0 for u in units)):
         raise ValueError(f"units={list(units)} of {model} needs {len(own_units)} whole numbers of at least 1")
-    if dropout and (len(dropout) not in (1, len(own_dropout)) or not all(0 <= p < 1 for p in dropout)):
+    rates = all(not isinstance(p, str) and 0 <= p < 1 for p in dropout)
+    if dropout and (len(dropout) not in (1, len(own_dropout)) or not rates):
         raise ValueError(f"dropout={list(dropout)} of {model} needs 1 or {len(own_dropout)} rates from 0 to below 1")
     if weights == 'imagenet': IMAGENET[model][0](model)
 

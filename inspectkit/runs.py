@@ -50,10 +50,10 @@ def as_type(
     value, # what was given
     want: type, # str, int, float, bool or list
     inside: bool = False, # whether `value` stands in a list
-): # `value` as `want`: an int becomes a float, a single value a list of one; lists hold numbers
+): # `value` as `want`: an int becomes a float, a single value a list of one; lists hold numbers or names
     "`value` checked against the type its parameter declares."
     if want is list and not isinstance(value, (list, tuple)): value = [value]
-    if want is list: return [as_type(name, v, int if type(v) is int else float, True) for v in value]
+    if want is list: return [as_type(name, v, type(v) if type(v) in (int, str) else float, True) for v in value]
     if want is float and type(value) is int: value = float(value)
     if type(value) is not want:
         hint = f"; as text: -r {name} {value}" if want is str else f"; a list: -y '{name}: [...]'" if inside else ''

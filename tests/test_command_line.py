@@ -143,3 +143,23 @@ def test_too_few_of_a_class(papermill, photos, tmp_path):
     r = papermill(NOTEBOOK, tmp_path/'o.ipynb', '-p', 'data', f'folder:{few}', *SMALL)
     message = 'class blob has 4 different images for folds=5: use folds=4 or less, or add images'
     assert r.returncode != 0 and message in r.stderr
+
+
+def test_grades_in_an_order_of_their_own(papermill, root, photos, tmp_path):
+    "Folders that are grades, from light to severe, for a loss that knows it: their names are given as a list."
+    given = ['-p', 'data', f'folder:{photos}', '-p', 'loss', 'sord', *SMALL, '-p', 'epochs', 1, '-p', 'n_images', 0]
+    names = sorted((f.name for f in photos.iterdir()), reverse=True)
+    r = papermill(NOTEBOOK, tmp_path/'a.ipynb', *given)
+    assert r.returncode and "-y 'classes: [..., ...]'" in r.stderr
+    r = papermill(NOTEBOOK, tmp_path/'a.ipynb', *given, '-y', json.dumps(dict(classes=names)), '--log-output')
+    assert r.returncode == 0, r.stderr[-3000:]
+    assert result(root, r.stderr)[1]['env']['data']['classes'] == names
+
+
+def test_where_the_smallest_example_of_the_readme_looked(first, papermill, root, tmp_path):
+    "A set whose defects nobody marked: maps all the same, and no number that would need their place."
+    asked = ['-p', 'run', first[1], '-p', 'study', STUDY, '--log-output']
+    r = papermill('nbs/run_explain.ipynb', tmp_path/'e.ipynb', *asked)
+    assert r.returncode == 0, r.stderr[-3000:]
+    m = result(root, r.stderr)[1]['metrics']
+    assert m['n'] == 16 and m['path'] == first[2]['metrics']['predictions']['path'] and set(m['each']['mass']) == {None}
