@@ -48,7 +48,7 @@ def grid(
     return torch.view_as_real(column[:, 0, None, None]*xs + column[:, 1, None, None]*ys[:, None])
 
 # %% ../nbs/04_augment.ipynb #3f6a47a5
-AT_ONCE = 1 << 21 # bytes of places in the input that a processor works on: about what its cache holds
+AT_ONCE = 8*224*224 # places in the input that a processor works on at a time: about what its cache holds
 
 def warp(
     x: Tensor, # (N, C, H, W) uint8, float or bool
@@ -61,7 +61,7 @@ def warp(
         raise ValueError(f"need a map for each image: x is {tuple(x.shape)}, matrix is {tuple(matrix.shape)}")
     if x.dtype == torch.bool: return warp(x.float(), matrix, size, mode) > .5
     size, matrix = size or x.shape[-2:], matrix.to(x.device)
-    n = max(1, AT_ONCE//(8*size[0]*size[1]) if x.device.type == 'cpu' else len(x))
+    n = max(1, AT_ONCE//(size[0]*size[1]) if x.device.type == 'cpu' else len(x))
     out = torch.empty(*x.shape[:2], *size, device=x.device)
     for i in range(0, len(x), n):
         out[i:i+n] = grid_sample(x[i:i+n].float(), grid(matrix[i:i+n], size), mode, 'zeros', align_corners=False)
