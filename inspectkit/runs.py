@@ -52,6 +52,8 @@ def as_type(
     inside: bool = False, # whether `value` stands in a list
 ): # `value` as `want`: an int becomes a float, a single value a list of one; lists hold numbers or names
     "`value` checked against the type its parameter declares."
+    if want is list and isinstance(value, str) and value.startswith('['):
+        raise ValueError(f"{name}={value!r} is str, needs a list: -y '{name}: [...]'")
     if want is list and not isinstance(value, (list, tuple)): value = [value]
     if want is list: return [as_type(name, v, type(v) if type(v) in (int, str) else float, True) for v in value]
     if want is float and type(value) is int: value = float(value)
