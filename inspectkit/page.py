@@ -21,15 +21,17 @@ WORDS = dict(
     en=dict(title='Inspection', NG='NG', look='a person must look', OK='OK', unread='could not be read', file='file',
             few='too few images for a limit', state='result', label='looks like', confidence='confidence',
             score='score', why='why', images='images',
-            as_high='share of good parts that score so high', content='unlike anything seen in training',
+            as_high='share of good parts that score so high', sure='confidence that it is a defect', defect='defect',
+            content='unlike anything seen in training',
             light='light or sharpness unlike that in training',
-            between='between the limits', shown='{} of {} images are shown, the worst first; all are in the CSV.',
+            gone='the training images cannot be read', between='between the limits',
+            shown='{} of {} images are shown, the worst first; all are in the CSV.',
             map='Below a picture: where the network looked for what is not good (red). That proves nothing.',
             strange='Below a picture: where it is least like good parts (red). That proves no defect.'),
     ja=dict(title='検査結果', NG='不合格', look='要確認', OK='合格', unread='読めない', file='ファイル', state='判定',
             few='しきい値を決める画像が足りない', label='推定クラス', confidence='信頼度', score='スコア', why='理由', images='画像',
-            as_high='これ以上のスコアの良品の割合', content='学習画像に似たものがない',
-            light='明るさ・色・鮮明さが学習画像と違う', between='しきい値の間',
+            as_high='これ以上のスコアの良品の割合', sure='不良品である信頼度', defect='不良品', content='学習画像に似たものがない',
+            light='明るさ・色・鮮明さが学習画像と違う', gone='学習画像を読めない', between='しきい値の間',
             shown='{1} 枚のうち悪い順に {0} 枚を表示。全件は CSV にあります。',
             map='画像の下は、ネットワークが良品でない点を探して見た場所（赤）です。判定の証拠ではありません。',
             strange='画像の下は、良品と最も違う場所（赤）です。欠陥の証拠ではありません。'))
@@ -44,20 +46,27 @@ REASONS = { # why a file can't be used, or what was converted, as inspectkit.dat
     'a folder that': '読み取りを許されていないフォルダー', 'than an image has': '画像としては大きすぎるファイル',
     'the memory has': 'メモリー不足', 'is not inside': '切り抜く範囲が画像の外', 'turned upright': 'EXIF により正立',
     'EXIF not readable': 'EXIF を読めず、向きはそのまま', '1 bit to grey': '1 ビットをグレーに', '16 bit to 8': '16 ビットを 8 ビットに',
-    'on white': '透過部分は白', ' to RGB': 'RGB に変換', 'kept whole': '枠なし、全体を使用'}
+    'on white': '透過部分は白', 'there is no folder': 'フォルダーがない', 'have changed since': '学習後にファイルが変わった',
+    'can be used': '使える画像がない', 'needs the package': '必要なパッケージがない', ' to RGB': 'RGB に変換', 'kept whole': '枠なし、全体を使用'}
 
 def reason(
     why: str, # of `inspectkit.data`
     lang: str, # en or ja
-) -> str: # in that language; as it is where there is no translation
+    other: str = '', # what to say where there is no translation; empty for the reason as it is
+) -> str: # in that language
     "Why a file could not be used, or what was converted."
-    return lang == 'ja' and '、'.join(ja for en, ja in REASONS.items() if en in why) or why
+    if lang != 'ja': return why
+    return '、'.join(ja for en, ja in REASONS.items() if en in why) or other or why
 
 # %% ../nbs/29_page.ipynb #a527bc3e
 ENGLISH = dict(
     prob='Score: the probability that the part is not good.',
     anomaly='Score: how strange a part is; what a good part usually has is 1.',
-    rare='Beside the score: how many of {} good parts kept for the limits score so high.',
+    rare='In the CSV, beside the score: how many of {} good parts kept for the limits score so high.',
+    platt='Confidence that it is a defect: a logistic curve through the scores of {} good parts and {} defects kept for '
+          'the limits, and for parts of which as many are defects. On {} test images it is off by {:.3f}, where perfect '
+          'confidence would show up to {:.3f}.',
+    no_platt='Confidence: none, for it takes both good parts and defects that were kept for the limits.',
     limits='OK below {}, NG from {}; between, a person looks.',
     no_limits='There is no limit: every image goes to a person.',
     one='One limit keeps both promises: OK below {}, else NG.',
@@ -76,7 +85,10 @@ ENGLISH = dict(
 JAPANESE = dict(
     prob='スコアは「良品でない確率」です。',
     anomaly='スコアは「良品との違いの大きさ」です。普通の良品が 1 です。',
-    rare='スコアの横は、しきい値用の良品 {} 枚のうち同じかそれ以上のスコアになる割合です。',
+    rare='CSV のスコアの横は、しきい値用の良品 {} 枚のうち同じかそれ以上のスコアになる割合です。',
+    platt='「不良品である信頼度」は、しきい値用の良品 {} 枚と不良品 {} 枚のスコアに当てはめたロジスティック曲線によるもので、'
+          '不良品の割合が同じ場合の値です。テスト画像 {} 枚でのずれは {:.3f}（完全に正しい信頼度でも {:.3f} までは出ます）。',
+    no_platt='信頼度はありません（しきい値用に良品と不良品の両方が必要です）。',
     limits='{} 未満は合格、{} 以上は不合格、その間は要確認。',
     no_limits='しきい値を決められないため、すべて要確認とします。',
     one='一つのしきい値で両方を満たします：{} 未満は合格、それ以外は不合格。',
@@ -170,15 +182,16 @@ table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:2px 8px;text-
 
 # %% ../nbs/29_page.ipynb #fa10e0fb
 def card(
-    row: dict, # path, state, label, confidence, why (list of sentences), pictures (list of `inside`); score if no label
+    row: dict, # path, state, label, confidence, why (sentences), pictures (of `inside`); without label, score
     lang: str, # en or ja
 ) -> str: # HTML
     "One image."
     w, state = WORDS[lang], row['state']
     pictures = ''.join(f'<img src="{p}" alt="">' for p in row['pictures'])
-    p = f"{100*row['confidence']:.0f}" if row['confidence'] < .995 else '&gt;&nbsp;99' # nothing is certain
-    score = f"{w['score']} {row['score']:.1f}" if not row['label'] else ''
-    sure = score or f"{w['label']} {escape(row['label'])} ({p}&nbsp;%)"
+    p = row['confidence'] # nothing is certain
+    if p is not None: p = '&lt;&nbsp;1' if p < .005 else '&gt;&nbsp;99' if p >= .995 else f'{100*p:.0f}'
+    if row['label']: sure = f"{w['label']} {escape(row['label'])} ({p}&nbsp;%)"
+    else: sure = f"{w['score']} {row['score']:.1f}" + (f" ({w['defect']} {p}&nbsp;%)" if p is not None else '')
     why = ''.join(f'<br>{escape(s)}' for s in row['why'])
     return f'<div class="card {state}">{pictures}<b>{w[state]}</b><br>{sure}{why}<br>{escape(row["path"])}</div>'
 

@@ -159,6 +159,35 @@ def test_anomaly_scores(inspect, anomaly_runs, photos, tmp_path):
     assert 'this run of aae' not in html
 
 
+def test_the_other_name_of_run(papermill, root, trained, photos, tmp_path):
+    "`model_run` is `run`: the same result under the same name; two that differ are an error."
+    there, given = set((root/'runs'/'_inspect').glob('*.json')), ['-p', 'study', '_inspect', '-p', 'images', photos]
+    left = []
+    for name in ('run', 'model_run'):
+        r = papermill('nbs/run_inspect.ipynb', tmp_path/'o.ipynb', *given, '-p', name, trained)
+        assert r.returncode == 0, r.stderr[-2000:]
+        left.append(made(root, there))
+        for s in ('.json', '.csv', '.html'): left[-1].with_suffix(s).unlink()
+    assert left[0] == left[1]
+    r = papermill('nbs/run_inspect.ipynb', tmp_path/'o.ipynb', *given, '-p', 'run', trained, '-p', 'model_run', 'x.json')
+    assert r.returncode and 'two names for one thing' in r.stderr
+
+
+def test_training_images_are_gone(inspect, trained, photos, tmp_path):
+    "That new images were not compared with them is said, with the reason, all in Japanese where the page is."
+    bank, kept = trained.with_suffix('.unlike.safetensors'), photos.with_name(f'{photos.name} 別')
+    known = bank.read_bytes() if bank.exists() else None
+    bank.unlink(missing_ok=True)
+    shutil.copytree(photos, tmp_path/'新')
+    photos.rename(kept)
+    try: run, _, html = inspect('-p', 'images', tmp_path/'新', '-p', 'lang', 'ja')
+    finally:
+        kept.rename(photos)
+        if known: bank.write_bytes(known)
+    assert '確かめていません：フォルダーがない' in html and run['metrics']['unlike'] is None
+    assert not any('folder' in s for s in run['metrics']['sentences'])
+
+
 def test_weights_of_something_else(inspect, trained, anomaly_runs, tmp_path):
     "Damaged weights, and those of another run, are refused with the name of their file."
     weights = anomaly_runs[1].with_suffix('.safetensors')
