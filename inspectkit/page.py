@@ -63,9 +63,9 @@ ENGLISH = dict(
     prob='Score: the probability that the part is not good.',
     anomaly='Score: how strange a part is; what a good part usually has is 1.',
     rare='In the CSV, beside the score: how many of {} good parts kept for the limits score so high.',
-    platt='Confidence that it is a defect: a logistic curve through the scores of {} good parts and {} defects kept for '
-          'the limits, and for parts of which as many are defects. On {} test images it is off by {:.3f}, where perfect '
-          'confidence would show up to {:.3f}.',
+    platt='Confidence that it is a defect: a logistic curve through the scores of {} good parts and {} defects kept '
+          'for the limits, and for parts of which as many are defects. On {} test images it is off by {:.3f}, where '
+          'perfect confidence would show up to {:.3f}.',
     no_platt='Confidence: none, for it takes both good parts and defects that were kept for the limits.',
     limits='OK below {}, NG from {}; between, a person looks.',
     no_limits='There is no limit: every image goes to a person.',

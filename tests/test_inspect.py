@@ -169,7 +169,8 @@ def test_the_other_name_of_run(papermill, root, trained, photos, tmp_path):
         left.append(made(root, there))
         for s in ('.json', '.csv', '.html'): left[-1].with_suffix(s).unlink()
     assert left[0] == left[1]
-    r = papermill('nbs/run_inspect.ipynb', tmp_path/'o.ipynb', *given, '-p', 'run', trained, '-p', 'model_run', 'x.json')
+    both = '-p', 'run', trained, '-p', 'model_run', 'x.json'
+    r = papermill('nbs/run_inspect.ipynb', tmp_path/'o.ipynb', *given, *both)
     assert r.returncode and 'two names for one thing' in r.stderr
 
 
