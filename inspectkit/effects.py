@@ -169,7 +169,8 @@ def shift(
     means = image_means(v.double(), torch.ones(1, v.shape[1], dtype=torch.float64))
     values = differ(means, labellings(n, k).double())
     weight, drawn = redrawn(n, k, v.shape[1], times)
-    low, high = differ(image_means(v.double(), drawn), weight).quantile(torch.tensor([.025, .975]).double()).tolist()
+    again = differ(image_means(v.double(), drawn), weight) # nan where a redraw leaves a network no image
+    low, high = again.nanquantile(torch.tensor([.025, .975]).double()).tolist()
     return dict(base=means[0, k:].mean().item(), shift=values[0].item(), low=low, high=high,
                 p=at_least(values.abs()), n=k, m=n - k)
 
@@ -207,10 +208,10 @@ FREE = 'augment', 'strength', 'p', 'seed', 'stream', 'device', 'threads' # in wh
 
 def policy_name(
     params: dict, # of a run of run_augmentation
-) -> str: # none, the policy with its strength if that is not .5, or of p 0 which four seeds: p 0 a, p 0 b and so on
+) -> str: # none, the policy with its strength if that is not .5, or of p 0 which six seeds: p 0 a, p 0 b and so on
     "What a network is called in tables."
     if params['augment'] == 'none': return 'none'
-    if params['p'] == 0: return f"p 0 {chr(97 + params['seed']//4%26)}"
+    if params['p'] == 0: return f"p 0 {chr(97 + params['seed']//6%26)}"
     own = params['augment'] if params['strength'] == .5 else f"{params['augment']} {params['strength']:g}"
     return own if params['p'] == 1 else f"{own}, p {params['p']:g}"
 def check_alike(

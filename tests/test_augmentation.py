@@ -1,8 +1,7 @@
 "Augmentation and attention: from a folder to a network's maps, what is refused, and what does nothing."
-import json
+import json, shutil
 import numpy as np, pytest, torch
-from inspectkit.cam_change import pearson
-from inspectkit.effects import effect, matrix
+from inspectkit.effects import between, effect, matrix
 from inspectkit.runs import run_path
 from inspectkit.studies import plan
 from inspectkit.synthetic import KINDS
@@ -47,15 +46,50 @@ def test_the_same_start(papermill, root, marked, tmp_path):
 
 
 def test_planted_on_good_parts(papermill, root, marked, tmp_path):
-    "Nobody marked a defect: some are planted on the normal images, and their place is known."
-    there = set((root/'runs'/'_augmentation').glob('*.json'))
-    r = papermill('nbs/run_augmentation.ipynb', tmp_path/'out.ipynb', '-p', 'data', f'planted:folder:{marked}', *TINY,
-                  '-p', 'augment', 'cutout')
-    assert r.returncode == 0, r.stderr[-2000:]
-    made, = set((root/'runs'/'_augmentation').glob('*.json')) - there
-    m, kept = json.loads(made.read_text(encoding='utf-8'))['metrics'], np.load(made.with_suffix('.npz'))
-    assert m['classes'][0] == 'normal' and ((kept['area'] > 0) == (kept['y'] > 0)).all() and 0 <= m['mass'] <= 1
-    for f in made, made.with_suffix('.npz'): f.unlink()
+    "Nobody marked a defect: some are planted on the normal images, and their place is known, to the decision too."
+    there, data = root/'runs'/'_planted', f'planted:folder:{marked}'
+    own = [*TINY[3:], '-p', 'study', '_planted', '-p', 'data', data]
+    try:
+        for given in (['-p', 'augment', 'cutout'], *(['-p', 'seed', k] for k in range(4))):
+            r = papermill('nbs/run_augmentation.ipynb', tmp_path/'out.ipynb', *own, *given)
+            assert r.returncode == 0, r.stderr[-2000:]
+        for f in there.glob('*.json'):
+            m, kept = json.loads(f.read_text(encoding='utf-8'))['metrics'], np.load(f.with_suffix('.npz'))
+            assert m['classes'][0] == 'normal' and ((kept['area'] > 0) == (kept['y'] > 0)).all() and 0 <= m['mass'] <= 1
+        r = papermill('nbs/run_decision.ipynb', tmp_path/'out.ipynb', '-p', 'runs_of', '_planted', '-p', 'data', data,
+                      '-p', 'model', 'cnn5', '-p', 'redraws', 20, '-p', 'study', '_planted_decision')
+        assert r.returncode == 0, r.stderr[-2000:]
+        made, = (root/'runs'/'_planted_decision').glob('*.json')
+        m = json.loads(made.read_text(encoding='utf-8'))['metrics']
+        assert m['networks'] == dict(none=4, cutout=1) and set(m['lights']['cutout']) >= {'1 inside', 'light'}
+        inside, = (v for v in m['numbers'] if (v['policy'], v['what']) == ('cutout', 'inside'))
+        assert inside['low'] <= inside['high'] and inside['p'] >= .2 # one network of five
+        assert m['lights']['cutout']['light'] == 'grey'
+    finally:
+        for name in '_planted', '_planted_decision': shutil.rmtree(root/'runs'/name, ignore_errors=True)
+
+
+def test_a_search_with_two_aims(papermill, root, marked, tmp_path):
+    "Trials with both numbers, a front that no other beats in both, the best trained again; trials are made once."
+    given = ['-p', 'study', '_front', '-p', 'data', f'planted:folder:{marked}', '-p', 'attention', 'inside',
+             *TINY[3:], '-p', 'n_trials', 3, '-p', 'confirm', 1]
+    try:
+        found = []
+        for _ in range(2): # killed or not: trials that are there are read
+            r = papermill('nbs/run_augment_search.ipynb', tmp_path/'out.ipynb', *given)
+            assert r.returncode == 0, r.stderr[-2000:]
+            made, = (root/'runs'/'_front').glob('*.json')
+            found.append(json.loads(made.read_text(encoding='utf-8'))['metrics'])
+            times = {f: f.stat().st_mtime_ns for f in (root/'runs'/'__front_search').glob('*.json')}
+            if len(found) == 1: first = times
+        m = found[0]
+        assert found[1] == m and times == first and len(m['trials']) == 3 and len(m['confirmed']) == 1
+        both = [(t['accuracy'], t['attention']) for t in m['trials']]
+        for n, (a, b) in enumerate(both):
+            beaten = any(c >= a and d >= b and (c, d) != (a, b) for c, d in both)
+            assert (n in m['front']) == (not beaten) and 0 <= b <= 1
+    finally:
+        for name in '_front', '__front_search': shutil.rmtree(root/'runs'/name, ignore_errors=True)
 
 
 @pytest.mark.parametrize('given, message', [
@@ -102,18 +136,23 @@ def test_a_decision_refused(papermill, tmp_path, given, message):
 
 
 def test_what_does_nothing_lies_inside_the_floor():
-    "The study's own networks: a policy with probability 0 and another order, four at a time, against twelve baselines."
+    "The study's own networks: a policy with probability 0 and another order, six at a time, against twelve baselines."
     every, found = [r['params'] for r in plan('augmentation') if 'augment' in r['params']], {}
     for data in 'cifar10', 'neu':
         params = [p for p in every if p['data'] == data and (p['p'] == 0 or p['augment'] == 'none')]
         if not all(run_path(p).exists() for p in params): pytest.skip(f'the runs of {data} are not here')
         kept = {run_path(p): np.load(run_path(p, '.npz')) for p in params}
         base = [p for p in params if p['augment'] == 'none']
-        for k in range(3):
-            own = [p for p in params if p['p'] == 0 and p['seed']//4 == k] + base
-            cam = torch.from_numpy(np.stack([kept[run_path(p)]['attr'] for p in own])).float()
+        for k in range(2):
+            own = [p for p in params if p['p'] == 0 and p['seed']//6 == k] + base
+            assert len(own) == 18
+            cam, prob = (torch.from_numpy(np.stack([kept[run_path(p)][key] for p in own])).float()
+                         for key in ('attr', 'prob'))
             pairs = torch.combinations(torch.arange(len(own)))
-            d = torch.stack([1 - pearson(cam[i], cam[j]) for i, j in pairs])
             start = torch.tensor([p['seed'] for p in own])
-            found[data, k] = effect(matrix(d, pairs, len(own)), 4, start, times=2)['p']
-    assert min(found.values())*len(found) > .05, found
+            for name, d in between(cam, prob, pairs, (24, 24)).items():
+                found[data, k, name] = effect(matrix(d, pairs, len(own)), 6, start, times=2)['p']
+    assert len(found) == 4*10
+    for name in {name for *_, name in found}: # of each metric four chances
+        p = [v for key, v in found.items() if key[2] == name]
+        assert min(p)*len(p) > .05, (name, found)
