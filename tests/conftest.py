@@ -7,6 +7,14 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 
+LONG = 'test_study', 'test_fuzz', 'test_inspect', 'test_anomaly', 'test_resume', 'test_search' # minutes each
+
+
+def pytest_collection_modifyitems(items):
+    "The longest files first, or one process is left with one of them when the other has nothing more to do."
+    place = {name: i for i, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
+
 
 @pytest.fixture(scope='session')
 def root(): return ROOT
