@@ -123,27 +123,31 @@ LEAST = 1e-3 # scores below count as this; 1 is what a good part usually has
 def fit_platt(
     score: Tensor, # (N,) of images that were not trained on, at least 0
     bad: Tensor, # (N,) bool, whether it is a defect; both kinds are needed
-) -> dict: # slope, at least 0; offset; n_bad; n_good; why: what is odd, '' for nothing
+    group: Tensor = None, # (N,) copies share it and count as one; None for none
+) -> dict: # slope, at least 0; offset; n_bad, n_good groups; flat: whether the score says nothing
     "The logistic curve from a score to a probability, Platt 1999 (Advances in Large Margin Classifiers), section 2.2."
     from sklearn.linear_model import LogisticRegression
-    n_bad, n_good = int(bad.sum()), int((~bad).sum())
+    w, (n_bad, n_good) = torch.ones(len(bad)).double(), (int(v.sum()) for v in (bad, ~bad))
+    if group is not None:
+        _, each, size = torch.stack([group, bad], 1).unique(dim=0, return_inverse=True, return_counts=True)
+        w = 1/size[each].double()
+        n_bad, n_good = (round(w[v].sum().item()) for v in (bad, ~bad))
     if not n_bad or not n_good: raise ValueError(f"{n_bad} defects and {n_good} good parts: a curve needs both")
     if not (score >= 0).all(): raise ValueError(f"score must be at least 0, got a minimum of {score.min():.3g}")
     x = score.double().clamp(min=LEAST).log().numpy()
-    t = torch.where(bad, (n_bad + 1)/(n_bad + 2), 1/(n_good + 2)).double().numpy()
+    t, w = torch.where(bad, (n_bad + 1)/(n_bad + 2), 1/(n_good + 2)).double().numpy(), w.numpy()
     fit = LogisticRegression(C=1e9, solver='newton-cholesky', tol=1e-10) # 1e9: no penalty; each image as both, weighed
-    fit.fit([[v] for v in (*x, *x)], [1]*len(x) + [0]*len(x), [*t, *(1 - t)])
-    slope, offset, why = fit.coef_.item(), fit.intercept_.item(), ''
-    if slope <= 0: slope, offset, why = 0., math.log(t.mean()/(1 - t.mean())), 'defects do not score higher'
-    return dict(slope=slope, offset=offset, n_bad=n_bad, n_good=n_good, why=why)
+    fit.fit([[v] for v in (*x, *x)], [1]*len(x) + [0]*len(x), [*(w*t), *(w*(1 - t))])
+    slope, offset, mean = fit.coef_.item(), fit.intercept_.item(), (w*t).sum()/w.sum()
+    if flat := not slope*x.std() > 1e-3: slope, offset = 0., math.log(mean/(1 - mean)) # 1e-3: all scores alike
+    return dict(slope=slope, offset=offset, n_bad=n_bad, n_good=n_good, flat=flat)
 
 def platt(
     score: Tensor, # (N,) at least 0
     fitted: dict, # of `fit_platt`
-) -> Tensor: # (N, 2) probability of a good part and of a defect, float64
+) -> Tensor: # (N,) in (0, 1), float64
     "How probably a part is a defect."
-    p = (fitted['slope']*score.double().clamp(min=LEAST).log() + fitted['offset']).sigmoid()
-    return torch.stack([1 - p, p], 1)
+    return (fitted['slope']*score.double().clamp(min=LEAST).log() + fitted['offset']).sigmoid()
 
 # %% ../nbs/23_calibration.ipynb #5bf7e5aa
 def bin_of(
@@ -155,10 +159,11 @@ def bin_of(
 
 # %% ../nbs/23_calibration.ipynb #309412fb
 def called(
-    prob: Tensor, # (N, K) probabilities
+    prob: Tensor, # (N, K) probabilities; or (N,), of class 1
     y: Tensor, # (N,) class
-) -> tuple: # (N,) confidence, float64; (N,) 1. where the class called is right, else 0.
+) -> tuple: # (N,) confidence, float64; (N,) 1. where the class called is right, else 0.; or that of class 1, and whether it is
     "How sure each prediction is, and whether it is right; ValueError for what are no probabilities."
+    if prob.ndim == 1: return called(torch.stack([1 - prob, prob], 1), y) and (prob.double(), (y == 1).double())
     check_logits(prob, y)
     if (prob < 0).any() or ((prob.double().sum(1) - 1).abs() > 1e-2).any(): # 1e-2: what a run keeps is rounded
         raise ValueError('prob has rows that are no probabilities: below 0, or not adding up to 1')
@@ -166,7 +171,7 @@ def called(
     return confidence, (pred == y).double()
 
 def reliability(
-    prob: Tensor, # (N, K) probabilities
+    prob: Tensor, # (N, K) probabilities, or (N,) of class 1
     y: Tensor, # (N,) class
     bins: int = 10, # of equal width
 ) -> pd.DataFrame: # a row a bin with images: n, confidence, accuracy, low and high (95 %, Wilson)
@@ -194,7 +199,7 @@ def binned_error(
 
 # %% ../nbs/23_calibration.ipynb #29c18e53
 def calibration_error(
-    prob: Tensor, # (N, K) probabilities
+    prob: Tensor, # (N, K) probabilities, or (N,) of class 1
     y: Tensor, # (N,) class
     bins: int = 10, # of equal width
     group: Tensor = None, # (N,) images of one group are drawn together; None for each its own
@@ -219,7 +224,7 @@ def calibration_error(
 
 # %% ../nbs/23_calibration.ipynb #c6d4f9c3
 def reliability_diagram(
-    prob: Tensor, # (N, K) probabilities
+    prob: Tensor, # (N, K) probabilities, or (N,) of class 1
     y: Tensor, # (N,) class
     bins: int = 10, # of equal width
     ax = None, # Axes drawn into; None for new ones
@@ -233,8 +238,9 @@ def reliability_diagram(
     ax.bar(table['from'], table.n/table.n.sum(), 1/bins, align='edge', color='lightgrey', label='share of the images')
     ax.plot([0, 1], [0, 1], ':', color='grey', label='perfect')
     off = [(v - w).clip(lower=0) for v, w in ((table.accuracy, table.low), (table.high, table.accuracy))] # -1e-16
-    ax.errorbar(table.confidence, table.accuracy, off, fmt='o', ms=4, capsize=2, label='right, with 95 % interval')
-    ax.set(xlabel='confidence', ylabel='share that is right', xlim=(0, 1.02), ylim=(0, 1.02))
+    ax.errorbar(table.confidence, table.accuracy, off, fmt='o', ms=4, capsize=2, label='share, with 95 % interval')
+    what = 'right' if prob.ndim == 2 else 'of class 1'
+    ax.set(xlabel='confidence', ylabel=f'share that is {what}', xlim=(0, 1.02), ylim=(0, 1.02))
     return ax
 
 # %% ../nbs/23_calibration.ipynb #89f59901

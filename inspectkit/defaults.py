@@ -443,7 +443,11 @@ def settle(
     notebook: str, # run_experiment or run_anomaly
 ) -> tuple: # params with what was chosen; sentences; rows: name, value, why; the last two empty unless model is auto
     "What `model='auto'` means for this folder on this machine."
-    if params['model'] != 'auto': return params, [], []
+    given = given_names(cell.get('In', []))
+    if params['model'] != 'auto':
+        if params['data'].startswith('folder:') and 'model' not in given and given: print(
+            f"{params['model']} and the other usual values; -p model auto chooses by what is in {params['data']}")
+        return params, [], []
     if cell['__name__'] == 'checks':
         raise ValueError("model='auto': a plan names its results before they are made, so it has to say the values; "
                          "one run with auto prints them")
@@ -452,7 +456,7 @@ def settle(
     rules = dict(run_experiment=grading, run_anomaly=anomaly)[notebook]
     gpu = pick_device(params['device']) == 'cuda'
     facts = facts_of(params['data'], notebook == 'run_anomaly')
-    found, chosen = rules(params, given_names(cell.get('In', [])), facts, gpu, psutil.virtual_memory().total)
+    found, chosen = rules(params, given, facts, gpu, psutil.virtual_memory().total)
     new = {c['name']: c['value'] for c in chosen}
     cell.update(new)
     return params | new, found, chosen

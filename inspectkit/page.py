@@ -30,7 +30,7 @@ WORDS = dict(
             strange='Below a picture: where it is least like good parts (red). That proves no defect.'),
     ja=dict(title='検査結果', NG='不合格', look='要確認', OK='合格', unread='読めない', file='ファイル', state='判定',
             few='しきい値を決める画像が足りない', label='推定クラス', confidence='信頼度', score='スコア', why='理由', images='画像',
-            as_high='これ以上のスコアの良品の割合', sure='不良品である信頼度', defect='不良品', content='学習画像に似たものがない',
+            as_high='これ以上のスコアの良品の割合', sure='不良品である確率', defect='不良品の確率', content='学習画像に似たものがない',
             light='明るさ・色・鮮明さが学習画像と違う', gone='学習画像を読めない', between='しきい値の間',
             shown='{1} 枚のうち悪い順に {0} 枚を表示。全件は CSV にあります。',
             map='画像の下は、ネットワークが良品でない点を探して見た場所（赤）です。判定の証拠ではありません。',
@@ -52,20 +52,20 @@ REASONS = { # why a file can't be used, or what was converted, as inspectkit.dat
 def reason(
     why: str, # of `inspectkit.data`
     lang: str, # en or ja
-    other: str = '', # what to say where there is no translation; empty for the reason as it is
-) -> str: # in that language
+) -> str: # in that language; as it is where there is no translation
     "Why a file could not be used, or what was converted."
-    if lang != 'ja': return why
-    return '、'.join(ja for en, ja in REASONS.items() if en in why) or other or why
+    return lang == 'ja' and '、'.join(ja for en, ja in REASONS.items() if en in why) or why
 
 # %% ../nbs/29_page.ipynb #a527bc3e
 ENGLISH = dict(
     prob='Score: the probability that the part is not good.',
     anomaly='Score: how strange a part is; what a good part usually has is 1.',
-    rare='In the CSV, beside the score: how many of {} good parts kept for the limits score so high.',
+    rare='In the CSV, beside the score: which share of {} good parts kept for the limits scores so high.',
     platt='Confidence that it is a defect: a logistic curve through the scores of {} good parts and {} defects kept '
-          'for the limits, and for parts of which as many are defects. On {} test images it is off by {:.3f}, where '
-          'perfect confidence would show up to {:.3f}.',
+          'for the limits. It holds where the share of defects is that of these. On {} test images it is off by '
+          '{:.3f}, where perfect confidence would show up to {:.3f}.',
+    flat='Defects do not score higher than good parts: the score says nothing, the confidence is the share of defects.',
+    hidden='{} files were left out: their names begin with a dot, or the system put them there (Thumbs.db).',
     no_platt='Confidence: none, for it takes both good parts and defects that were kept for the limits.',
     limits='OK below {}, NG from {}; between, a person looks.',
     no_limits='There is no limit: every image goes to a person.',
@@ -85,10 +85,13 @@ ENGLISH = dict(
 JAPANESE = dict(
     prob='スコアは「良品でない確率」です。',
     anomaly='スコアは「良品との違いの大きさ」です。普通の良品が 1 です。',
-    rare='CSV のスコアの横は、しきい値用の良品 {} 枚のうち同じかそれ以上のスコアになる割合です。',
-    platt='「不良品である信頼度」は、しきい値用の良品 {} 枚と不良品 {} 枚のスコアに当てはめたロジスティック曲線によるもので、'
-          '不良品の割合が同じ場合の値です。テスト画像 {} 枚でのずれは {:.3f}（完全に正しい信頼度でも {:.3f} までは出ます）。',
-    no_platt='信頼度はありません（しきい値用に良品と不良品の両方が必要です）。',
+    rare='CSV のスコアの隣は、しきい値用の良品 {} 枚のうち同じかそれ以上のスコアになる割合です。',
+    platt='「不良品である確率」は、しきい値用の良品 {} 枚と不良品 {} 枚のスコアに当てはめたロジスティック曲線による信頼度で、'
+          '不良品の割合がこれらの画像と同じ場合の値です。テスト画像 {} 枚でのずれは {:.3f}'
+          '（完全に正しい確率でも {:.3f} までは出ます）。',
+    flat='不良品のスコアは良品より高くありません。スコアからは何も分からず、確率は不良品の割合そのものです。',
+    no_platt='不良品である確率は求めていません（しきい値用に良品と不良品の両方が必要です）。',
+    hidden='{} 個のファイルは対象外です（名前が「.」で始まる、またはシステムが置いた Thumbs.db など）。',
     limits='{} 未満は合格、{} 以上は不合格、その間は要確認。',
     no_limits='しきい値を決められないため、すべて要確認とします。',
     one='一つのしきい値で両方を満たします：{} 未満は合格、それ以外は不合格。',

@@ -96,7 +96,8 @@ def test_five_defects_are_all_for_limit_and_test(auto, marked, tmp_path):
     for f in sorted((marked/'scratch').glob('*'))[:3] + sorted((marked/'blob').glob('*'))[:2]:
         (top/f.parent.name/'朝').mkdir(parents=True, exist_ok=True) # deeper folders are searched
         shutil.copy(f, top/f.parent.name/'朝')
-    (top/'boxes.csv').write_text('image,left,upper,right,lower\n')
+    marked_one = next((top/'blob'/'朝').iterdir()).relative_to(top).as_posix()
+    (top/'boxes.csv').write_text(f'image,left,upper,right,lower\n{marked_one},4,4,20,20\n', encoding='utf-8')
     _, run, _ = auto('run_anomaly', top)
     n = run['metrics']['n']
     assert (n['calibrate']['anomalous'], n['test']['anomalous']) == (3, 2)

@@ -76,8 +76,11 @@ def test_training_skips_and_counts(trained, folder):
 def test_auto(papermill, root, folder, tmp_path, notebook):
     given = ['-p', 'data', f'folder:{folder[0]}', '-p', 'model', 'auto']
     if notebook == 'run_experiment': given += ['-p', 'epochs', 1, '-p', 'image_size', 64]
-    run, _ = left(papermill, root, tmp_path, notebook, *given)
+    run, file = left(papermill, root, tmp_path, notebook, *given)
     assert run['metrics']['chosen']
+    data = run['env']['data']
+    assert data['n_found'] + sum(data['audit']['skipped'].values()) == folder[1]
+    if notebook == 'run_anomaly': test_inspection_names_every_file(papermill, root, folder, (run, file), tmp_path)
 
 
 def test_inspection_names_every_file(papermill, root, folder, trained, tmp_path):

@@ -7,8 +7,8 @@ STUDY = '_test_offline'
 BLOCK = '''
 import os, sys
 def refuse(event, args):
-    if event == 'socket.connect': to = args[1]
-    elif event == 'socket.getaddrinfo': to = args[0]
+    if event in ('socket.connect', 'socket.sendto'): to = args[1]
+    elif event in ('socket.getaddrinfo', 'socket.gethostbyname'): to = args[0]
     else: return
     host = to[0] if isinstance(to, tuple) else to
     if host in ('127.0.0.1', '::1', 'localhost', None, '') or isinstance(host, str) and host.startswith('/'): return
@@ -29,11 +29,13 @@ def offline(tmp_path_factory):
 
 def test_the_block_blocks(offline):
     env, asked = offline
-    for what in "socket.create_connection(('192.0.2.1', 80), 5)", "urllib.request.urlopen('http://example.org')":
+    for what in ("socket.create_connection(('192.0.2.1', 80), 5)", "urllib.request.urlopen('http://example.org')",
+                 "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('192.0.2.1', 53))",
+                 "socket.gethostbyname('example.org')"):
         r = subprocess.run([sys.executable, '-c', f'import socket, urllib.request; {what}'], capture_output=True,
                            text=True, env=env)
         assert r.returncode and 'the network is blocked' in r.stderr
-    assert len(asked.read_text().splitlines()) == 2
+    assert len(asked.read_text().splitlines()) == 4
     asked.unlink()
 
 
