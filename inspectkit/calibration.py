@@ -161,7 +161,7 @@ def bin_of(
 def called(
     prob: Tensor, # (N, K) probabilities; or (N,), of class 1
     y: Tensor, # (N,) class
-) -> tuple: # (N,) confidence, float64; (N,) 1. where the class called is right, else 0.; or that of class 1, and whether it is
+) -> tuple: # (N,) confidence, float64; (N,) 1. where the class called is right, or is class 1, else 0.
     "How sure each prediction is, and whether it is right; ValueError for what are no probabilities."
     if prob.ndim == 1: return called(torch.stack([1 - prob, prob], 1), y) and (prob.double(), (y == 1).double())
     check_logits(prob, y)
