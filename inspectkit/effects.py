@@ -9,6 +9,7 @@ __all__ = ['LIGHTS', 'FREE', 'TURNED', 'by_pixel', 'between', 'matrix', 'apart',
 
 # %% ../nbs/25_effects.ipynb #e2500002
 import math
+from functools import lru_cache
 from itertools import combinations
 import numpy as np, pandas as pd, torch
 from torch import Tensor
@@ -80,6 +81,7 @@ def compare(
     return across - floor, 2*across - floor - torch.where(own.isnan(), floor, own) # of one network the own is not known
 
 # %% ../nbs/25_effects.ipynb #e250000c
+@lru_cache
 def labellings(
     n: int, # networks
     k: int, # of them augmented
