@@ -163,10 +163,11 @@ def called(
     y: Tensor, # (N,) class
 ) -> tuple: # (N,) confidence, float64; (N,) 1. where the class called is right, or is class 1, else 0.
     "How sure each prediction is, and whether it is right; ValueError for what are no probabilities."
-    if prob.ndim == 1: return called(torch.stack([1 - prob, prob], 1), y) and (prob.double(), (y == 1).double())
-    check_logits(prob, y)
-    if (prob < 0).any() or ((prob.double().sum(1) - 1).abs() > 1e-2).any(): # 1e-2: what a run keeps is rounded
+    every = torch.stack([1 - prob, prob], 1) if prob.ndim == 1 else prob
+    check_logits(every, y)
+    if (every < 0).any() or ((every.double().sum(1) - 1).abs() > 1e-2).any(): # 1e-2: what a run keeps is rounded
         raise ValueError('prob has rows that are no probabilities: below 0, or not adding up to 1')
+    if prob.ndim == 1: return prob.double(), (y == 1).double()
     confidence, pred = prob.double().max(1)
     return confidence, (pred == y).double()
 

@@ -443,9 +443,9 @@ def settle(
     notebook: str, # run_experiment or run_anomaly
 ) -> tuple: # params with what was chosen; sentences; rows: name, value, why; the last two empty unless model is auto
     "What `model='auto'` means for this folder on this machine."
-    given = given_names(cell.get('In', []))
+    given = given_names(cell.get('In', [])) # none where a plan asks, or a person has edited the cell
     if params['model'] != 'auto':
-        if params['data'].startswith('folder:') and 'model' not in given and given: print(
+        if 'data' in given and params['data'].startswith('folder:') and 'model' not in given: print(
             f"{params['model']} and the other usual values; -p model auto chooses by what is in {params['data']}")
         return params, [], []
     if cell['__name__'] == 'checks':

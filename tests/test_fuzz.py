@@ -80,12 +80,17 @@ def test_auto(papermill, root, folder, trained, tmp_path, notebook):
     assert run['metrics']['chosen']
     own, theirs = (r['env']['data']['audit']['skipped'] for r in (run, trained[0]))
     assert own == theirs # all of them, see above
-    if notebook == 'run_anomaly': test_inspection_names_every_file(papermill, root, folder, (run, file), tmp_path)
+    if notebook == 'run_anomaly': names_every_file(papermill, root, folder, file, tmp_path)
 
 
 def test_inspection_names_every_file(papermill, root, folder, trained, tmp_path):
+    names_every_file(papermill, root, folder, trained[1], tmp_path)
+
+
+def names_every_file(papermill, root, folder, run_file, tmp_path):
+    "Inspect the folder with a run: each file has a line, and is judged or has a reason."
     top, n = folder
-    given = '-p', 'run', trained[1].relative_to(root), '-p', 'images', top
+    given = '-p', 'run', run_file.relative_to(root), '-p', 'images', top
     run, file = left(papermill, root, tmp_path, 'run_inspect', *given)
     rows = list(csv.reader(io.StringIO(file.with_suffix('.csv').read_text(encoding='utf-8-sig'))))
     assert len(rows) - 1 == n == run['metrics']['n'] == len({r[0] for r in rows[1:]})
