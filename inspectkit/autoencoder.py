@@ -79,6 +79,7 @@ def lenet_encoder(
                    nn.LeakyReLU(), nn.MaxPool2d(2)]
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(c[-1]*(size >> blocks)**2, latent, bias=False))
 
+# %% ../nbs/10_autoencoder.ipynb #bc965fbe
 def lenet_decoder(
     n_channels: int, # 1 or 3
     size: int, # height and width in pixels
@@ -86,14 +87,18 @@ def lenet_decoder(
     latent: int = 128, # numbers in a code
     width: int = 32, # channels of the last block but one
 ) -> nn.Sequential: # (N, latent) -> (N, n_channels, size, size) in [0, 1]
-    "Its mirror, for pretraining only."
+    "Its counterpart, for pretraining only (the decoder of their code at 32 pixels)."
     check_shape(size, blocks)
-    c, small = [*(width*2**i for i in reversed(range(blocks))), n_channels], size >> blocks
-    layers = [nn.Linear(latent, c[0]*small**2, bias=False), nn.Unflatten(1, (c[0], small, small))]
+    small = size >> blocks
+    first = math.ceil(latent/small**2) # channels of the code
+    layers = [] if first*small**2 == latent else [nn.Linear(latent, first*small**2, bias=False)]
+    layers += [nn.Unflatten(1, (first, small, small)), nn.LeakyReLU()]
+    c = [first, *(width*2**i for i in reversed(range(blocks))), n_channels]
     for a, b in zip(c, c[1:]):
-        layers += [nn.BatchNorm2d(a, eps=1e-4, affine=False), nn.LeakyReLU(),
-                   nn.Upsample(scale_factor=2), nn.Conv2d(a, b, 5, padding=2, bias=False)]
-    return nn.Sequential(*layers, nn.Sigmoid())
+        conv = nn.Conv2d(a, b, 5, padding=2, bias=False)
+        nn.init.xavier_uniform_(conv.weight, nn.init.calculate_gain('leaky_relu'))
+        layers += [conv, nn.BatchNorm2d(b, eps=1e-4, affine=False), nn.LeakyReLU(), nn.Upsample(scale_factor=2)]
+    return nn.Sequential(*layers[:-3], nn.Sigmoid()) # neither norm nor enlargement after the last
 
 # %% ../nbs/10_autoencoder.ipynb #909dfd27
 def reconstruction_loss(

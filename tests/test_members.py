@@ -36,6 +36,26 @@ def test_finished_members_stay(papermill, root, photos, tmp_path):
         for f in (root/'runs'/'_members').glob('*'): f.unlink()
 
 
+def test_two_processes_share(papermill, root, photos, tmp_path):
+    "The same command twice at once: each member is trained by one of the two, and both end with the same result."
+    given = ['-p', 'study', '_members_share', '-p', 'data', f'folder:{photos}', '-p', 'n_images', '0', '-p', 'epochs',
+             '4', '-p', 'members', '4', '-p', 'threads', '1', '--log-output']
+    line = [str(Path(sys.executable).parent/'papermill'), 'nbs/run_members.ipynb']
+    try:
+        both = [subprocess.Popen([*line, str(tmp_path/f'{i}.ipynb'), *given], cwd=root, stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for i in range(2)]
+        said = [p.communicate(timeout=300)[0] for p in both]
+        assert [p.returncode for p in both] == [0, 0], said
+        trained = sorted(line.split(':')[0] for text in said for line in text.splitlines()
+                         if line.startswith('member ') and 'of 15 test images' in line)
+        assert trained == [f'member {i}' for i in range(4)], 'each is trained once'
+        file, = (root/'runs'/'_members_share').glob('*.json')
+        assert len(json.loads(file.read_text(encoding='utf-8'))['metrics']['members']) == 4
+        assert not list((root/'runs'/'_members_share').glob('*.lock'))
+    finally:
+        for f in (root/'runs'/'_members_share').glob('*'): f.unlink()
+
+
 def test_killed_in_fine_tuning(papermill, root, photos, tmp_path):
     "Burn-in, then fine-tuning, where it is killed: it goes on there, and ends as one that nobody disturbed."
     given = ['-p', 'model', 'efficientnet_lite0', '-p', 'weights', 'imagenet', '-p', 'burnin', '2', '-p', 'members',
