@@ -262,7 +262,8 @@ def latent_of(
     parts: nn.ModuleDict, # of `build_parts`
 ) -> int: # numbers in a code
     "What the decoder takes."
-    return parts['decoder'][0].in_features
+    first = parts['decoder'][0]
+    return first.in_features if isinstance(first, nn.Linear) else math.prod(first.unflattened_size)
 
 # %% ../nbs/10_autoencoder.ipynb #2ca3f60e
 def fit_epochs(
