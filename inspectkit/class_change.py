@@ -34,12 +34,12 @@ def class_change(
 # %% ../nbs/26_class_change.ipynb #350d2989
 def payers(
     table: pd.DataFrame, # of `class_change`
-) -> dict: # classes, gain, lose, certain (q < .05), loss (mean of those who lose), worst, spread_before, spread_after
+) -> dict: # classes, gain, lose, certain (q < .05), loss (mean of those who lose, None for none), worst, spread_before, spread_after
     "Who pays for the mean."
     t = table[table.n > 0]
     lose = t[t.change < 0]
     return dict(classes=len(t), gain=float(t.change.mean()), lose=len(lose), certain=int((lose.q < .05).sum()),
-                loss=float(-lose.change.mean()) if len(lose) else 0., worst=lose.change.idxmin() if len(lose) else None,
+                loss=float(-lose.change.mean()) if len(lose) else None, worst=lose.change.idxmin() if len(lose) else None,
                 spread_before=float(t.before.std()), spread_after=float(t.after.std()))
 
 # %% ../nbs/26_class_change.ipynb #b2280450
@@ -51,7 +51,7 @@ def losers_by_chance(
     "How many classes lose although none is worse off."
     t = table[table.n > 0]
     n, differ = t.n.to_numpy(), (t.won + t.lost).to_numpy()
-    gain = (t.won - t.lost).sum()/n.sum()
+    gain = ((t.won - t.lost)/n).mean() # of the classes, large or small
     share = np.clip((1 + gain*n/np.maximum(differ, 1))/2, 0, 1)
     won = np.random.default_rng(seed).binomial(differ, share, (deals, len(t)))
     return (2*won < differ).sum(1)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LIGHTS', 'FREE', 'TURNED', 'by_pixel', 'between', 'matrix', 'apart', 'compare', 'labellings', 'swaps', 'redrawn',
            'at_least', 'image_means', 'effect', 'shift', 'discoveries', 'tells', 'light', 'policy_name', 'check_alike',
-           'networks', 'own_numbers', 'decide', 'criteria']
+           'networks', 'own_numbers', 'common', 'decide', 'judged', 'criteria']
 
 # %% ../nbs/25_effects.ipynb #e2500002
 import math
@@ -127,7 +127,7 @@ def at_least(
     values: Tensor, # (C,) under every labelling, the true one first
 ) -> float: # p, in (0, 1]
     "The share of labellings with at least as much as the true one."
-    return (values >= values[0] - 1e-12).double().mean().item() # 1e-12: ties
+    return (~(values < values[0] - 1e-12)).double().mean().item() # 1e-12: ties; 1 where there is no number
 
 def image_means(
     d: Tensor, # (..., N) numbers, nan where there is none
@@ -162,7 +162,8 @@ def shift(
     v: Tensor, # (n, N) a number for each network and image, the k augmented networks first; nan where there is none
     k: int, # augmented networks
     times: int = 400, # redraws for the interval
-) -> dict: # base, mean of the baselines; shift, low, high; p, two-sided; n augmented, m baselines
+    start: Tensor = None, # (n,) number of the start of each, for the paired test
+) -> dict: # base, mean of the baselines; shift, low, high; p, p_swaps, two-sided; n augmented, m baselines
     "How far a network's own number moves with augmentation."
     n = len(v)
     def differ(means, w): # (R or 1, n), (R, 2, n)
@@ -173,8 +174,9 @@ def shift(
     weight, drawn = redrawn(n, k, v.shape[1], times)
     again = differ(image_means(v.double(), drawn), weight) # nan where a redraw leaves a network no image
     low, high = again.nanquantile(torch.tensor([.025, .975]).double()).tolist()
+    paired = math.nan if start is None else at_least(differ(means, swaps(start, k).double()).abs())
     return dict(base=means[0, k:].mean().item(), shift=values[0].item(), low=low, high=high,
-                p=at_least(values.abs()), n=k, m=n - k)
+                p=at_least(values.abs()), p_swaps=paired, n=k, m=n - k)
 
 # %% ../nbs/25_effects.ipynb #e2500019
 def discoveries(
@@ -257,11 +259,18 @@ def own_numbers(
     return own if mass is None else own | dict(inside=torch.where(area > 0, mass, torch.nan))
 
 # %% ../nbs/25_effects.ipynb #e2500023
+def common(
+    v: Tensor, # (n, N) a number for each network and image, nan where there is none
+) -> Tensor: # (n, fewer) only the images of which every network has one; all of them if none has
+    "The images that all networks can be compared on."
+    kept = ~v.isnan().any(0)
+    return v[:, kept] if kept.any() else v
+
 def decide(
     nets: dict, # as `networks` gives them
-    times: int = 200, # redraws for the intervals
+    times: int = 4000, # redraws for the intervals
     size: tuple = (24, 24), # height and width the maps are enlarged to
-) -> pd.DataFrame: # policy, what, base, moved, low, high, p, q, told, n, m: a row a policy and number
+) -> pd.DataFrame: # policy, what, base, moved, low, high, p, p_swaps, images, q, told, n, m: a row a policy and number
     "Every policy against the baselines; q is corrected for all rows but those of p 0, which has none."
     name, seed, rows = nets['name'], nets['seed'], []
     base = [i for i in range(len(name)) if name[i] == 'none']
@@ -271,17 +280,22 @@ def decide(
         a, b = (nets['attr'][own][i].flatten(0, 1) for i in pairs.T)
         d = (1 - pearson(a, b, size)).reshape(len(pairs), -1)
         e = effect(matrix(d, pairs, len(own)), k, seed[own], times)
-        rows.append(dict(policy=policy, what='attention', base=e['floor'], moved=e['excess']) | {
-            key: e[key] for key in ('low', 'high', 'p', 'n', 'm')})
+        rows.append(dict(policy=policy, what='attention', base=e['floor'], moved=e['excess'], images=d.shape[1]) | {
+            key: e[key] for key in ('low', 'high', 'p', 'p_swaps', 'n', 'm')})
         for what, v in nets['own'].items():
-            s = shift(v[own], k, times)
-            rows.append(dict(policy=policy, what=what, moved=s.pop('shift')) | s)
-    table = pd.DataFrame(rows)
+            s = shift(v := common(v[own]), k, times, seed[own])
+            rows.append(dict(policy=policy, what=what, moved=s.pop('shift'), images=v.shape[1]) | s)
+    return judged(pd.DataFrame(rows))
+
+# %% ../nbs/25_effects.ipynb #ec5e7d72
+def judged(
+    table: pd.DataFrame, # of `decide`, without q and told
+) -> pd.DataFrame: # with them
+    "Correct for many comparisons; attention has its direction from the interval, a signed number from its sign."
     asked = ~table.policy.str.startswith('p 0')
     table.loc[asked, 'q'] = discoveries(table.p[asked].tolist())
-    table['told'] = [tells(r.q, r.low, r.high) if r.q == r.q else '' for r in table.itertuples()]
-    signed = (table.told == 'other') & (table.what != 'attention') # its test and its interval disagree
-    table.loc[signed, 'told'] = "can't tell"
+    ends = [(r.low, r.high) if r.what == 'attention' else (r.moved, r.moved) for r in table.itertuples()]
+    table['told'] = [tells(q, *e) if q == q else '' for q, e in zip(table.q, ends)]
     return table
 
 # %% ../nbs/25_effects.ipynb #e2500024
@@ -290,8 +304,8 @@ TURNED = {'more': 'less', 'less': 'more'}
 def criteria(
     told: dict, # attention, accuracy, spread, and inside where a defect is marked: more, less, other or can't tell
 ) -> dict: # 1 inside, 2 narrower, 3 gain with attention, each so that more is better; light: a key of `LIGHTS`
-    "S5's three criteria for one policy; the third is told only where accuracy and attention both changed."
-    changed = told['attention'] != "can't tell"
+    "S5's three criteria for one policy; a gain counts where the attention changed too, a loss always."
+    changed = told['attention'] != "can't tell" or told['accuracy'] == 'less'
     three = {'1 inside': told.get('inside', "can't tell"), '2 narrower': TURNED.get(told['spread'], told['spread']),
              '3 gain with attention': told['accuracy'] if changed else "can't tell"}
     return three | dict(light=light(list(three.values())))
