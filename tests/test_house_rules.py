@@ -109,6 +109,14 @@ def test_reports_train_nothing(nb):
     assert shown and all(c['outputs'] for c in shown), 'the outputs of a report are committed'
 
 
+@named('nb', REPORTS, ids=lambda p: p.stem)
+def test_no_table_is_cut(nb):
+    "Pandas leaves out the middle of a long table and prints its size below: a reader would miss rows."
+    kept = [''.join(o['data'].get('text/html', '')) for c in cells(nb, 'code') for o in c['outputs'] if 'data' in o]
+    assert any('<table' in h for h in kept)
+    assert not [h[-80:] for h in kept if re.search(r'\d+ rows × \d+ columns', h)]
+
+
 @named('nb', NOTEBOOKS, ids=lambda p: p.stem)
 def test_nothing_of_one_machine_is_stored(nb):
     text = nb.read_text(encoding='utf-8')
