@@ -41,7 +41,7 @@ def free_cores(
     return max(1, round(min(allowed_cores(), os.cpu_count() - busy)))
 
 # %% ../nbs/06_train.ipynb #e7c8059b
-BF16 = dict(cpu=('cnn5', 'alexnet', 'resnet18'), cuda=('cnn5',)) # measured faster: benchmarks/training.py and cuda.py
+BF16 = dict(cpu=('cnn5', 'alexnet', 'resnet18'), cuda=('cnn5',)) # measured faster: benchmarks/training.py and gpu.py
 
 def has_bf16(
     device: str, # cpu or cuda

@@ -165,4 +165,4 @@ for measured in warps, maps, places, deletion, training:
     except Exception as e: result[measured.__name__] = dict(failed=f'{type(e).__name__}: {e}')
     spent = time.perf_counter() - start
     print(f'{measured.__name__}, {spent:.0f} s:', json.dumps(result[measured.__name__]), flush=True)
-save('cuda', result)
+save('gpu', result)
