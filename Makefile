@@ -6,7 +6,7 @@ NOTEBOOK := runs/first.ipynb
 .PHONY: run test lab plan study walk site reports
 
 run: .venv/.installed
-	@echo "Training AlexNet on 600 photographs of solar cells: about three minutes on two cores."
+	@echo "Training AlexNet on 600 photographs of solar cells: about four minutes on two cores, less with bf16 units."
 	$(BIN)/papermill nbs/run_experiment.ipynb $(NOTEBOOK) -p model alexnet -p study first -p image_size 160 -p epochs 15 --log-output --no-progress-bar
 	@echo "Look at $(NOTEBOOK): learning curves, confusion matrix, the worst mistakes."
 
