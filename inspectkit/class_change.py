@@ -34,12 +34,13 @@ def class_change(
 # %% ../nbs/26_class_change.ipynb #350d2989
 def payers(
     table: pd.DataFrame, # of `class_change`
-) -> dict: # classes, gain, lose, certain (q < .05), loss (mean of those who lose, None for none), worst, spread_before, spread_after
+) -> dict: # classes, gain, lose, certain (q < .05), loss (mean of losers, or None), worst, spread_before, spread_after
     "Who pays for the mean."
     t = table[table.n > 0]
     lose = t[t.change < 0]
     return dict(classes=len(t), gain=float(t.change.mean()), lose=len(lose), certain=int((lose.q < .05).sum()),
-                loss=float(-lose.change.mean()) if len(lose) else None, worst=lose.change.idxmin() if len(lose) else None,
+                loss=float(-lose.change.mean()) if len(lose) else None,
+                worst=lose.change.idxmin() if len(lose) else None,
                 spread_before=float(t.before.std()), spread_after=float(t.after.std()))
 
 # %% ../nbs/26_class_change.ipynb #b2280450
