@@ -85,25 +85,31 @@ def compare(
 def labellings(
     n: int, # networks
     k: int, # of them augmented
-) -> Tensor: # (C, 2, n) every choice; the first k first
-    "Who could have been called augmented."
+    at_most: int = 5000, # where there are more, that many are drawn
+) -> Tensor: # (C, 2, n) every choice, or a seeded draw; the first k first
+    "Who could have been called augmented, if nobody knew which network shares a start with which."
     if not 0 < k < n - 1: raise ValueError(f"k={k} of n={n}: needs an augmented network and two baselines")
-    if math.comb(n, k) > 50_000: raise ValueError(f"{math.comb(n, k)} ways to choose {k} of {n}: take fewer networks")
-    a = torch.zeros(math.comb(n, k), n)
-    for row, chosen in zip(a, combinations(range(n), k)): row[list(chosen)] = 1
+    if math.comb(n, k) <= at_most: chosen = torch.tensor(list(combinations(range(n), k)))
+    else:
+        chosen = torch.rand(at_most, n, generator=torch.Generator().manual_seed(0)).argsort(1)[:, :k]
+        chosen[0] = torch.arange(k)
+    a = torch.zeros(len(chosen), n).scatter(1, chosen, 1)
     return torch.stack([a, 1 - a], 1)
 
 def swaps(
     start: Tensor, # (n,) number of the start of each network, the augmented ones first
     k: int, # of them augmented
-) -> Tensor: # (2**pairs, 2, n) every exchange of an augmented network with the baseline of its start; the first none
-    "The labellings of a paired test; those without a baseline of their start stay."
+    at_most: int = 4096, # where there are more, that many are drawn
+) -> Tensor: # (C, 2, n) exchanges of augmented networks with the baselines of their starts, or a seeded draw; none first
+    "The labellings of a paired test; networks without a partner of their start stay."
     pair = [(a, k + b) for a in range(k) for b in (start[k:] == start[a]).nonzero()[:1, 0].tolist()]
-    a = torch.zeros(2**len(pair), len(start))
+    if 2**len(pair) <= at_most: gone = (torch.arange(2**len(pair))[:, None] >> torch.arange(len(pair))) % 2 == 1
+    else:
+        gone = torch.rand(at_most, len(pair), generator=torch.Generator().manual_seed(0)) < .5
+        gone[0] = False
+    a = torch.zeros(len(gone), len(start))
     a[:, :k] = 1
-    for bit, (i, j) in enumerate(pair):
-        gone = (torch.arange(len(a)) >> bit) % 2 == 1
-        a[gone, i], a[gone, j] = 0, 1
+    for away, (i, j) in zip(gone.T, pair): a[away, i], a[away, j] = 0, 1
     return torch.stack([a, 1 - a], 1)
 
 # %% ../nbs/25_effects.ipynb #e250000d
@@ -143,40 +149,39 @@ def effect(
     k: int, # augmented networks
     start: Tensor, # (n,) number of the start of each
     times: int = 400, # redraws for the interval
-) -> dict: # same_start, floor, excess, low, high, p, p_swaps of the paired test; n augmented, m baselines
+) -> dict: # same_start, floor, excess, low, high, p of the paired test, p_all; n augmented, m baselines
     "How far augmented networks are from baselines, against how far those are apart."
     n, images = len(d), torch.ones(1, d.shape[2], dtype=torch.float64)
     every, far = image_means(d, images)[0], apart(d, start)
     D = torch.where(apart(d, start).isnan().all(-1), math.nan, image_means(far, images)[0])
-    excesses, energies = compare(D, labellings(n, k))
+    excesses, energies = compare(D, swaps(start, k))
     weight, drawn = redrawn(n, k, d.shape[2], times)
     low, high = compare(image_means(far, drawn), weight)[0].nanquantile(torch.tensor([.025, .975]).double()).tolist()
     own = every[:k, k:][start[:k, None] == start[k:]]
-    paired = at_least(compare(D, swaps(start, k))[1]) if len(own) else math.nan
+    p_all = at_least(compare(D, labellings(n, k))[1])
     floor = D[k:, k:][~D[k:, k:].isnan()].mean().item()
     return dict(same_start=own.mean().item() if len(own) else math.nan, floor=floor, excess=excesses[0].item(), low=low,
-                high=high, p=at_least(energies), p_swaps=paired, n=k, m=n - k)
+                high=high, p=at_least(energies), p_all=p_all, n=k, m=n - k)
 
 # %% ../nbs/25_effects.ipynb #e250000f
 def shift(
     v: Tensor, # (n, N) a number for each network and image, the k augmented networks first; nan where there is none
     k: int, # augmented networks
+    start: Tensor, # (n,) number of the start of each
     times: int = 400, # redraws for the interval
-    start: Tensor = None, # (n,) number of the start of each, for the paired test
-) -> dict: # base, mean of the baselines; shift, low, high; p, p_swaps, two-sided; n augmented, m baselines
+) -> dict: # base, mean of the baselines; shift, low, high; p of the paired test, p_all, two-sided; n augmented, m baselines
     "How far a network's own number moves with augmentation."
     n = len(v)
     def differ(means, w): # (R or 1, n), (R, 2, n)
         a, b = ((means*w[:, j]).sum(1)/w[:, j].sum(1) for j in (0, 1))
         return a - b
     means = image_means(v.double(), torch.ones(1, v.shape[1], dtype=torch.float64))
-    values = differ(means, labellings(n, k).double())
+    values, p_all = (differ(means, w.double()) for w in (swaps(start, k), labellings(n, k)))
     weight, drawn = redrawn(n, k, v.shape[1], times)
     again = differ(image_means(v.double(), drawn), weight) # nan where a redraw leaves a network no image
     low, high = again.nanquantile(torch.tensor([.025, .975]).double()).tolist()
-    paired = math.nan if start is None else at_least(differ(means, swaps(start, k).double()).abs())
     return dict(base=means[0, k:].mean().item(), shift=values[0].item(), low=low, high=high,
-                p=at_least(values.abs()), p_swaps=paired, n=k, m=n - k)
+                p=at_least(values.abs()), p_all=at_least(p_all.abs()), n=k, m=n - k)
 
 # %% ../nbs/25_effects.ipynb #e2500019
 def discoveries(
@@ -270,7 +275,7 @@ def decide(
     nets: dict, # as `networks` gives them
     times: int = 4000, # redraws for the intervals
     size: tuple = (24, 24), # height and width the maps are enlarged to
-) -> pd.DataFrame: # policy, what, base, moved, low, high, p, p_swaps, images, q, told, n, m: a row a policy and number
+) -> pd.DataFrame: # policy, what, base, moved, low, high, p, p_all, images, q, told, n, m: a row a policy and number
     "Every policy against the baselines; q is corrected for all rows but those of p 0, which has none."
     name, seed, rows = nets['name'], nets['seed'], []
     base = [i for i in range(len(name)) if name[i] == 'none']
@@ -281,9 +286,9 @@ def decide(
         d = (1 - pearson(a, b, size)).reshape(len(pairs), -1)
         e = effect(matrix(d, pairs, len(own)), k, seed[own], times)
         rows.append(dict(policy=policy, what='attention', base=e['floor'], moved=e['excess'], images=d.shape[1]) | {
-            key: e[key] for key in ('low', 'high', 'p', 'p_swaps', 'n', 'm')})
+            key: e[key] for key in ('low', 'high', 'p', 'p_all', 'n', 'm')})
         for what, v in nets['own'].items():
-            s = shift(v := common(v[own]), k, times, seed[own])
+            s = shift(v := common(v[own]), k, seed[own], times)
             rows.append(dict(policy=policy, what=what, moved=s.pop('shift'), images=v.shape[1]) | s)
     return judged(pd.DataFrame(rows))
 

@@ -1,11 +1,13 @@
 "What the tests share: the project's folder, images to read, and a way to run a notebook as a user does."
-import os, subprocess, sys
+import os, subprocess, sys, tempfile
 from pathlib import Path
 import pytest
+import warm
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
+BACKEND = dict(MPLBACKEND='module://matplotlib_inline.backend_inline') # read when Matplotlib is imported
 
 LONG = 'test_study', 'test_fuzz', 'test_inspect', 'test_anomaly', 'test_resume', 'test_search' # minutes each
 
@@ -14,6 +16,20 @@ def pytest_collection_modifyitems(items):
     "The longest files first, or one process is left with one of them when the other has nothing more to do."
     place = {name: i for i, name in enumerate(LONG)}
     items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
+
+
+@pytest.fixture(scope='session', autouse=True)
+def warm_kernels():
+    "Whatever the tests start has its kernels from here, but where the environment of a kernel is another."
+    if os.name != 'posix': yield; return
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        address = str(Path(folder)/'s')
+        patch.setenv('PYTHONPATH', '') # as the kernels have it
+        patch.setenv('JUPYTER_PATH', folder)
+        warm.kernelspec(Path(folder), address)
+        server = subprocess.Popen([sys.executable, warm.__file__, address], env=os.environ | BACKEND)
+        yield
+        server.kill(); server.wait()
 
 
 @pytest.fixture(scope='session')
