@@ -63,7 +63,7 @@ def test_planted_on_good_parts(papermill, root, marked, tmp_path):
         m = json.loads(made.read_text(encoding='utf-8'))['metrics']
         assert m['networks'] == dict(none=4, cutout=1) and set(m['lights']['cutout']) >= {'1 inside', 'light'}
         inside, = (v for v in m['numbers'] if (v['policy'], v['what']) == ('cutout', 'inside'))
-        assert inside['low'] <= inside['high'] and inside['p'] >= .2 # one network of five
+        assert inside['low'] <= inside['high'] and inside['p'] == 1 # one pair, two-sided
         assert m['lights']['cutout']['light'] == 'grey'
     finally:
         for name in '_planted', '_planted_decision': shutil.rmtree(root/'runs'/name, ignore_errors=True)
@@ -119,8 +119,8 @@ def test_a_decision_from_runs_that_are_there(papermill, root, tmp_path):
         three = [given[k] for k in given if k != 'light']
         assert (given['light'] == 'grey') == (not {'more', 'less'} & set(three))
         inside = rows[n, 'inside']
-        assert (given['1 inside'] == 'more') == (inside['q'] <= .05 and inside['low'] > 0)
-        assert (given['1 inside'] == 'less') == (inside['q'] <= .05 and inside['high'] < 0)
+        assert (given['1 inside'] == 'more') == (inside['q'] <= .05 and inside['moved'] > 0)
+        assert (given['1 inside'] == 'less') == (inside['q'] <= .05 and inside['moved'] < 0)
         assert inside['p'] <= inside['q']
     assert all('q' not in v and not v['told'] for k, v in rows.items() if k[0].startswith('p 0'))
 

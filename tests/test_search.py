@@ -5,6 +5,7 @@ import optuna, psutil, pytest
 from optuna.trial import TrialState
 from inspectkit.runs import read_run
 from inspectkit.search import open_storage
+from warm import caller
 
 BIN = Path(sys.executable).parent
 STUDY, N = '_test_search', 6
@@ -75,7 +76,7 @@ def test_two_workers_one_killed(root, tmp_path, where, request):
         time.sleep(.05)
     victim = running[0]
     kernel = psutil.Process(int(victim.user_attrs['worker'].split()[1]))
-    for p in (kernel.parent(), kernel): p.kill()
+    for p in (psutil.Process(caller(kernel.pid)).parent(), kernel): p.kill()
     codes = sorted(p.wait(200) for p in papermills)
     assert codes == [-9, 0]
     ended = [t for t in study.get_trials(deepcopy=False) if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]

@@ -2,7 +2,7 @@
 
 Of the seconds that a small notebook takes most are imports. Only packages of others are imported here; the project itself
 is imported anew by each kernel. `nbdev_test` and every kernel outside of the tests start the usual way."""
-import atexit, gc, json, os, select, signal, socket, sys
+import atexit, gc, json, os, select, signal, socket, struct, sys
 
 SLOW = ('torch', 'torchvision', 'captum.attr', 'timm', 'pandas', 'scipy.stats', 'sklearn.metrics', 'matplotlib.figure',
         'matplotlib.backends.backend_agg', 'optuna', 'ipykernel.kernelapp')
@@ -30,6 +30,12 @@ def client(address, *given):
     for number in signal.SIGINT, signal.SIGTERM: signal.signal(number, lambda n, _: server.sendall(bytes([n])))
     while os.getppid() == parent: # else nobody waits for it
         if select.select([server], [], [], .5)[0]: os._exit(next(iter(server.recv(1)), 1))
+
+
+def caller(pid):
+    "The process that Papermill started for a kernel; the kernel itself if it started the usual way."
+    file = os.path.join(os.environ['JUPYTER_PATH'], f's.{pid}')
+    return int(open(file).read()) if os.path.exists(file) else pid
 
 
 def kernel(asked, fds):
@@ -65,6 +71,8 @@ def serve(address):
                     listener.close()
                     kernel(asked, fds)
                 own[c] = pid
+                asks = struct.unpack('3i', c.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+                with open(f'{address}.{pid}', 'w') as f: f.write(str(asks))
                 for fd in fds: os.close(fd)
             elif number := s.recv(1): os.kill(own[s], number[0])
             else: os.killpg(own[s], signal.SIGKILL)
