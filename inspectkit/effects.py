@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LIGHTS', 'FREE', 'TURNED', 'by_pixel', 'between', 'matrix', 'apart', 'compare', 'labellings', 'swaps', 'redrawn',
-           'at_least', 'image_means', 'effect', 'shift', 'discoveries', 'tells', 'light', 'policy_name', 'check_alike',
-           'networks', 'own_numbers', 'common', 'decide', 'judged', 'criteria']
+           'at_least', 'image_means', 'matrix_means', 'effect', 'shift', 'discoveries', 'tells', 'light', 'policy_name',
+           'check_alike', 'networks', 'own_numbers', 'common', 'decide', 'judged', 'criteria']
 
 # %% ../nbs/25_effects.ipynb #e2500002
 import math
@@ -140,8 +140,23 @@ def image_means(
     images: Tensor, # (R, N) weights
 ) -> Tensor: # (R, ...)
     "Means over the images that have a number; nan where none has."
-    there = ~d.isnan()
-    return torch.movedim((d.double().nan_to_num(0.) @ images.T)/(there.double() @ images.T), -1, 0)
+    rows = d.double().flatten(0, -2)
+    there = ~rows.isnan()
+    whole, part = there.all(1), there.any(1) & ~there.all(1)
+    out = torch.full((len(rows), len(images)), math.nan, dtype=torch.float64)
+    out[whole] = rows[whole] @ images.T/images.sum(1)
+    out[part] = (rows[part].nan_to_num(0.) @ images.T)/(there[part].double() @ images.T)
+    return out.T.unflatten(1, d.shape[:-1])
+
+def matrix_means(
+    D: Tensor, # (n, n, N) distances, the same both ways
+    images: Tensor, # (R, N) weights
+) -> Tensor: # (R, n, n)
+    "As `image_means`, each pair once."
+    i, j = torch.triu_indices(len(D), len(D))
+    out = torch.empty(len(images), *D.shape[:2], dtype=torch.float64)
+    out[:, i, j] = out[:, j, i] = image_means(D[i, j], images)
+    return out
 
 # %% ../nbs/25_effects.ipynb #e250000e
 def effect(
@@ -152,11 +167,11 @@ def effect(
 ) -> dict: # same_start, floor, excess, low, high, p of the paired test, p_all; n augmented, m baselines
     "How far augmented networks are from baselines, against how far those are apart."
     n, images = len(d), torch.ones(1, d.shape[2], dtype=torch.float64)
-    every, far = image_means(d, images)[0], apart(d, start)
-    D = torch.where(apart(d, start).isnan().all(-1), math.nan, image_means(far, images)[0])
+    every, far = matrix_means(d, images)[0], apart(d, start)
+    D = matrix_means(far, images)[0]
     excesses, energies = compare(D, swaps(start, k))
     weight, drawn = redrawn(n, k, d.shape[2], times)
-    low, high = compare(image_means(far, drawn), weight)[0].nanquantile(torch.tensor([.025, .975]).double()).tolist()
+    low, high = compare(matrix_means(far, drawn), weight)[0].nanquantile(torch.tensor([.025, .975]).double()).tolist()
     own = every[:k, k:][start[:k, None] == start[k:]]
     p_all = at_least(compare(D, labellings(n, k))[1])
     floor = D[k:, k:][~D[k:, k:].isnan()].mean().item()

@@ -5,7 +5,7 @@ import psutil, pytest, torch
 
 NOTEBOOK = 'nbs/run_experiment.ipynb'
 STUDY = '_test_resume'
-ARGS = ['-p', 'model', 'cnn5', '-p', 'image_size', '64', '-p', 'n_images', '120',
+ARGS = ['-p', 'model', 'cnn5', '-p', 'image_size', '64', '-p', 'n_images', '60',
         '-p', 'epochs', '12', '-p', 'threads', '1', '-p', 'dropout', '0.3',
         '-y', 'units: [16, 8]'] # small layers: a checkpoint after every epoch
 

@@ -9,7 +9,7 @@ from warm import caller
 
 BIN = Path(sys.executable).parent
 STUDY, N = '_test_search', 6
-GIVEN = dict(n_trials=N, epochs=6, n_images=60, prune=False, beat=.5, grace=3, study=STUDY)
+GIVEN = dict(n_trials=N, epochs=4, n_images=60, prune=False, beat=.5, grace=3, study=STUDY)
 ARGS = [str(a) for k, v in GIVEN.items() for a in ('-p', k, v)]
 
 
