@@ -255,15 +255,16 @@ def lag_sums(
     a: Tensor, # (N, h, w) float64, coarse maps
     b: Tensor, # (N, h, w) float64
     size: tuple = None, # height and width of the image; None for h and w
-): # yields N arrays (2H - 1, 2W - 1): sums of a(p + d) b(p), lags from -(H - 1) to H - 1
+): # yields arrays (some, 2H - 1, 2W - 1), N in all: sums of a(p + d) b(p), lags from -(H - 1) to H - 1
     "Cross-correlation of enlarged maps, without enlarging them."
     down, across = (conv1d(pad(u.T[:, None], (len(u) - 1,)*2), u.T[:, None]) for u in matrices(a, size))
     left, s, right = torch.linalg.svd(down.flatten(0, 1).T, full_matrices=False) # of (2H - 1, h*h)
     some = s > 1e-9*s[0] # of 49 columns 22 are independent: the others are 0 but for rounding
     rows, mixed = (left*s)[:, some].float().contiguous(), right[some].float()
-    for a, b in zip(a.float().split(32), b.float().split(32)):
+    many = max(1, 2**20//(len(rows)*across.shape[-1])) # at a time, so that a processor's cache holds them
+    for a, b in zip(a.float().split(many), b.float().split(many)):
         sums = mixed @ torch.einsum('nij,jlx,nkl->nikx', a, across.float(), b).flatten(1, 2) # (n, 22, 2W - 1)
-        yield from ((rows @ s).numpy() for s in sums)
+        yield (rows @ sums).numpy()
 
 def lag_sums_by_fourier(a, b, size=None): # as lag_sums
     "Cross-correlation of enlarged maps by fast Fourier transform."
@@ -274,7 +275,7 @@ def lag_sums_by_fourier(a, b, size=None): # as lag_sums
     for a, b in zip(*(v.split(32) for v in (a, b))):
         for pair in zip(enlarge(a, size), enlarge(b, size)):
             a_, b_ = (torch.fft.rfft2(v, shape) for v in pair)
-            yield torch.fft.irfft2(a_*b_.conj(), shape)[rows][:, columns].numpy()
+            yield torch.fft.irfft2(a_*b_.conj(), shape)[rows][None, :, columns].numpy()
 
 # %% ../nbs/18_cam_change.ipynb #6fdb7924
 def cross_correlation(
@@ -286,8 +287,12 @@ def cross_correlation(
     a, b = (centred(v, size) for v in both(cam, base, size))
     norm = (inner(a, a, size)*inner(b, b, size)).sqrt()
     way = lag_sums if math.prod(cam.shape[1:]) <= 400 else lag_sums_by_fourier # 400: as fast, at 224 pixels
-    found = [(s.flat[s.argmax()], *np.unravel_index(s.argmax(), s.shape)) for s in way(a, b, size)]
-    peak, *lag = torch.tensor(np.array(found).reshape(-1, 3)).double().T
+    def highest(s): # (n, 2H - 1, 2W - 1)
+        at = s.reshape(len(s), -1).argmax(1)
+        where = np.unravel_index(at, s.shape[1:])
+        return np.stack([s[np.arange(len(s)), *where], *where], 1)
+    found = [np.zeros((0, 3)), *(highest(s) for s in way(a, b, size))]
+    peak, *lag = torch.tensor(np.concatenate(found)).double().T
     lag = torch.stack([l - s + 1 for l, s in zip(lag, size or cam.shape[1:])], 1)
     return (peak/norm).clamp(-1, 1), torch.where(norm.isnan()[:, None], math.nan, lag)
 

@@ -113,6 +113,7 @@ def swaps(
     return torch.stack([a, 1 - a], 1)
 
 # %% ../nbs/25_effects.ipynb #e250000d
+@lru_cache(4)
 def redrawn(
     n: int, # networks
     k: int, # of them augmented, the first
