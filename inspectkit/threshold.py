@@ -4,10 +4,12 @@
 
 # %% auto #0
 __all__ = ['PROMISES', 'clopper_pearson', 'check_scores', 'rates', 'needed', 'place', 'one_each', 'safe_below', 'safe_above',
-           'decide', 'promise_text', 'dkw', 'by_cost']
+           'decide', 'promise_text', 'at_once', 'needed_by_cost', 'by_cost', 'cost_text']
 
 # %% ../nbs/22_threshold.ipynb #2913ca30
 import math
+from functools import lru_cache
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -62,6 +64,7 @@ def needed(
     exact = 1/share - 1 if promise == 'average' else math.log(1 - confidence)/math.log(1 - share)
     return max(1, math.ceil(exact - 1e-9)) # 1e-9: 1/.05 - 1 is to be 19
 
+@lru_cache
 def place(
     n: int, # images kept for the threshold
     share: float, # of further ones that may lie below it
@@ -139,33 +142,94 @@ def promise_text(
     return f'Too few {what}: for at most {most} {how} {k} are needed, there are {n}{best}.'
 
 # %% ../nbs/22_threshold.ipynb #5adb1319
-def dkw(
-    n: int, # images, at least 1
-    confidence: float, # that it holds for every threshold at once
-) -> float: # by how much an observed share can be off
-    "The bound of Dvoretzky, Kiefer and Wolfowitz 1956, with Massart's constant 1990 (Annals of Probability 18)."
-    return math.sqrt(math.log(2/(1 - confidence))/(2*n))
+@lru_cache
+def at_once(
+    n: int, # scores
+    wrong: float, # probability that any of the n bounds of one side fails, in (0, 1)
+) -> tuple: # low, high: (n + 1,) bounds of the share behind 0, 1, ... n of them, in [0, 1]; not to be changed
+    "Clopper and Pearson's bounds for every place in an order of n scores, all of one side at once (Bonferroni)."
+    from scipy.stats import beta
+    k = np.arange(1, n + 1)
+    level = wrong/(k*(1/k).sum()) # they add up to `wrong`
+    low, high = beta.ppf(level, k, n - k + 1), beta.isf(level, k, n - k + 1) # of the share below the k-th smallest
+    return torch.tensor([0., *low], dtype=torch.float64), torch.tensor([*high, 1.], dtype=torch.float64)
 
-def by_cost(
-    score: Tensor, # (N,) higher is more anomalous
-    y: Tensor, # (N,) 0 normal, 1 anomalous, both there
+
+# %% ../nbs/22_threshold.ipynb #f4e237c5
+def needed_by_cost(
+    n_good: int, # good parts kept for the threshold
     escape: float, # cost of a defect that is called good, above 0
     alarm: float, # cost of a good part that is called a defect, above 0
     defects: float, # share of defects in production, in (0, 1)
     confidence: float = .95, # of the bound
-) -> dict: # threshold; cost a part as observed; bound: no more than this; miss, overkill
-    "The threshold of the lowest observed cost, and what it costs at most."
+) -> int: # defects; None where no number of them is enough for so few good parts
+    "How many defects it takes before any threshold, were its scores perfect, is sure to be worth its while."
+    dear, dull = defects*escape, min(defects*escape, (1 - defects)*alarm) # dull: all good, or all defects
+    left = dull - (1 - defects)*alarm*at_once(n_good, (1 - confidence)/4)[1][0].item()
+    def enough(n): return dear*at_once(n, (1 - confidence)/4)[1][0].item() < left
+    if left <= 0: return None
+    n = 1
+    while not enough(n): n *= 2
+    low = n//2 # not enough
+    while n - low > 1:
+        middle = (low + n)//2
+        low, n = (low, middle) if enough(middle) else (middle, n)
+    return n
+
+# %% ../nbs/22_threshold.ipynb #18bcebc0
+def by_cost(
+    score: Tensor, # (N,) of images kept for this, each independent of the others; higher is more anomalous
+    y: Tensor, # (N,) 0 normal, 1 anomalous; of either there may be none
+    escape: float, # cost of a defect that is called good, above 0
+    alarm: float, # cost of a good part that is called a defect, above 0
+    defects: float, # share of defects in production, in (0, 1)
+    confidence: float = .95, # that all holds that is said
+) -> dict: # threshold (None: none is worth it), miss, overkill, cost as observed; bound of the cost; dull; band
+    "The threshold of the lowest bounded cost a part, and the band (ok_below, ng_from) of those that may be cheaper."
     check_scores(score, y)
     if not (escape > 0 and alarm > 0 and 0 < defects < 1):
         raise ValueError(f"escape={escape} and alarm={alarm} must be above 0, defects={defects} between 0 and 1")
-    n = [int((y == k).sum()) for k in (0, 1)]
-    if not all(n): raise ValueError(f"need both: there are {n[0]} normal and {n[1]} anomalous images")
-    s = score.double()
-    t = torch.cat([s.unique(), torch.tensor([math.nextafter(s.max().item(), math.inf)]).double()])
-    miss = (s[y == 1][:, None] < t).double().mean(0)
-    overkill = (s[y == 0][:, None] >= t).double().mean(0)
-    cost = defects*escape*miss + (1 - defects)*alarm*overkill
-    i, half = cost.argmin(), (1 + confidence)/2 # half of what may go wrong for each
-    worst = min(1, miss[i].item() + dkw(n[1], half)), min(1, overkill[i].item() + dkw(n[0], half))
-    return dict(threshold=t[i].item(), cost=cost[i].item(), miss=miss[i].item(), overkill=overkill[i].item(),
-                bound=defects*escape*worst[0] + (1 - defects)*alarm*worst[1])
+    s, dear, cheap = score.double(), defects*escape, (1 - defects)*alarm
+    t = torch.cat([s.unique(), torch.tensor([math.inf], dtype=torch.float64)])
+    below, above = (s[y == 1][:, None] < t).sum(0), (s[y == 0][:, None] >= t).sum(0)
+    bounds = [at_once(int((y == k).sum()), (1 - confidence)/4) for k in (1, 0)]
+    low, high = (dear*b[0][below] + cheap*b[1][above] for b in zip(*bounds))
+    at, dull = int(high.argmin()), min(dear, cheap)
+    worth = bool(high[at] < dull)
+    bound = high[at].item() if worth else dull
+    may = torch.where(low <= bound)[0] # t[i] stands for all thresholds above t[i - 1], up to itself
+    band = [None if may[0] == 0 else math.nextafter(t[may[0] - 1].item(), math.inf),
+            None if may[-1] == len(t) - 1 else t[may[-1]].item()]
+    if worth: miss, overkill = below[at].item()/(y == 1).sum().item(), above[at].item()/max(1, (y == 0).sum().item())
+    else: miss, overkill = (1., 0.) if dear <= cheap else (0., 1.) # all good, or all defects
+    return dict(threshold=t[at].item() if worth else None, cost=dear*miss + cheap*overkill, miss=miss,
+                overkill=overkill, bound=bound, dull=dull, band=band)
+
+# %% ../nbs/22_threshold.ipynb #3c73db6a
+def cost_text(
+    got: dict, # of `by_cost`
+    n_good: int, # good parts kept for this
+    n_bad: int, # defects kept for this
+    escape: float, # as given to `by_cost`
+    alarm: float, # as given to `by_cost`
+    defects: float, # as given to `by_cost`
+    confidence: float = .95, # as given to `by_cost`
+) -> str: # sentences
+    "The limit by cost in plain words: what it costs at most, what goes to a person, or why there is none."
+    need = needed_by_cost(n_good, escape, alarm, defects, confidence)
+    sure, dull = f'with {100*confidence:g} % certainty', f"{got['dull']:.3g} a part"
+    answer = 'good' if defects*escape <= (1 - defects)*alarm else 'a defect'
+    if got['threshold'] is not None:
+        said = (f"By cost: a defect from {got['threshold']:.4g}. That costs at most {got['bound']:.3g} a part, {sure} "
+                f"({got['cost']:.3g} on those kept for this); calling every part {answer} costs {dull}.")
+    elif need is None: said = (f'Too few good parts: of {n_good} no number of defects can show that a threshold costs '
+                               f'less than {dull}, which calling every part {answer} costs.')
+    elif n_bad < need: said = (f'Too few defects: to show, {sure}, that a threshold costs less than {dull}, which '
+                               f'calling every part {answer} costs, {need} are needed even if none escapes, '
+                               f'there are {n_bad}.')
+    else: said = (f'No limit by cost: of no threshold can be shown, {sure}, that it costs less than {dull}, which '
+                  f'calling every part {answer} costs: the scores tell too little, or the images kept are too few.')
+    low, high = got['band']
+    ends = ([] if low is None else [f'below {low:.4g} good']) + ([] if high is None else [f'from {high:.4g} a defect'])
+    rest = 'between them' if len(ends) == 2 else 'all others' if ends else 'all parts'
+    return f"{said} Told for certain: {', '.join(ends) or 'nothing'}; {rest} to a person."

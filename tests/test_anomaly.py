@@ -51,22 +51,25 @@ def test_five_defects(papermill, root, folder, tmp_path):
     for f in result, result.with_suffix('.npz'): f.unlink()
 
 
-def test_labels_and_costs(papermill, root, tmp_path):
-    "Deep SAD told which are defects, and a limit by what an escape costs."
+def test_labels_and_costs(papermill, root, folder, tmp_path):
+    "Deep SAD told which are defects, and what an escape costs: with two defects left a sentence, and all to a person."
     there = root/'runs'/'_labelled' # of its own, for tests run side by side
     for f in there.glob('deep_sad-*'): f.unlink()
-    r = papermill('nbs/run_anomaly.ipynb', tmp_path/'out.ipynb', *TINY[3:], '-p', 'study', '_labelled',
-                  '-p', 'data', 'elpv-mono', '-r', 'anomalous', 3, '-p', 'model', 'deep_sad', '-p', 'labelled', True,
-                  '-p', 'rate', .05, '-p', 'pretrain', 1, '-p', 'escape_cost', 10.)
+    out = tmp_path/'out.ipynb'
+    r = papermill('nbs/run_anomaly.ipynb', out, *TINY[3:], '-p', 'study', '_labelled', '-p', 'epochs', 1,
+                  '-p', 'data', f'folder:{folder}', '-p', 'model', 'deep_sad', '-p', 'labelled', True,
+                  '-p', 'rate', .02, '-p', 'pretrain', 1, '-p', 'escape_cost', 1000.)
     assert r.returncode == 0, r.stderr[-2000:]
     result, = there.glob('deep_sad-*.json')
     m = json.loads(result.read_text(encoding='utf-8'))['metrics']
     for f in there.glob('deep_sad-*'): f.unlink()
     assert m['main'] == 'distance' and m['n']['train']['anomalous'] > 0
-    by, share = m['promise']['by_cost'], .01 # of defects, the default
-    assert abs(by['cost'] - (share*10*by['miss'] + (1 - share)*by['overkill'])) < 1e-9
-    assert by['cost'] <= share*10 # what calling all of them good would cost
-    assert by['cost'] < by['bound'] # which is for further images
+    by = m['promise']['by_cost']
+    assert by['threshold'] is None and by['bound'] == by['dull'] == .99 # all a defect: 1 of 100 is one, an alarm costs 1
+    assert by['text'].startswith('Too few defects: to show, with 95 % certainty, that a threshold costs less than 0.99')
+    assert f"there are {m['n']['calibrate']['anomalous']}. " in by['text']
+    assert by['text'] in out.read_text(encoding='utf-8') # the page prints it
+    for name in 'normal', 'anomalous': assert sum(by['happened'][name]) == m['n']['test'][name]
 
 
 @pytest.mark.parametrize('given, message', [
