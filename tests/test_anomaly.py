@@ -65,7 +65,7 @@ def test_labels_and_costs(papermill, root, folder, tmp_path):
     for f in there.glob('deep_sad-*'): f.unlink()
     assert m['main'] == 'distance' and m['n']['train']['anomalous'] > 0
     by = m['promise']['by_cost']
-    assert by['threshold'] is None and by['bound'] == by['dull'] == .99 # all a defect: 1 of 100 is one, an alarm costs 1
+    assert by['threshold'] is None and by['bound'] == by['dull'] == .99 # all called defects; 1 of 100 is one
     assert by['text'].startswith('Too few defects: to show, with 95 % certainty, that a threshold costs less than 0.99')
     assert f"there are {m['n']['calibrate']['anomalous']}. " in by['text']
     assert by['text'] in out.read_text(encoding='utf-8') # the page prints it
