@@ -164,9 +164,13 @@ def needed_by_cost(
     confidence: float = .95, # of the bound
 ) -> int: # defects; None where no number of them is enough for so few good parts
     "How many defects it takes before any threshold, were its scores perfect, is sure to be worth its while."
-    dear, dull = defects*escape, min(defects*escape, (1 - defects)*alarm) # dull: all good, or all defects
-    left = dull - (1 - defects)*alarm*at_once(n_good, (1 - confidence)/4)[1][0].item()
-    def enough(n): return dear*at_once(n, (1 - confidence)/4)[1][0].item() < left
+    from scipy.special import digamma
+    dear, cheap = defects*escape, (1 - defects)*alarm
+    def none_of(n): # the upper bound behind 0 of n, as `at_once` has it
+        h = digamma(n + 1) - digamma(1) # 1 + 1/2 + ... + 1/n
+        return -math.expm1(math.log((1 - confidence)/4/h)/n) if n else 1.
+    left = min(dear, cheap) - cheap*none_of(n_good) # of what calling all good, or all defects, costs
+    def enough(n): return dear*none_of(n) < left
     if left <= 0: return None
     n = 1
     while not enough(n): n *= 2
@@ -191,8 +195,9 @@ def by_cost(
         raise ValueError(f"escape={escape} and alarm={alarm} must be above 0, defects={defects} between 0 and 1")
     s, dear, cheap = score.double(), defects*escape, (1 - defects)*alarm
     t = torch.cat([s.unique(), torch.tensor([math.inf], dtype=torch.float64)])
-    below, above = (s[y == 1][:, None] < t).sum(0), (s[y == 0][:, None] >= t).sum(0)
-    bounds = [at_once(int((y == k).sum()), (1 - confidence)/4) for k in (1, 0)]
+    bad, good = s[y == 1].sort().values, s[y == 0].sort().values
+    below, above = torch.searchsorted(bad, t), len(good) - torch.searchsorted(good, t)
+    bounds = [at_once(len(v), (1 - confidence)/4) for v in (bad, good)]
     low, high = (dear*b[0][below] + cheap*b[1][above] for b in zip(*bounds))
     at, dull = int(high.argmin()), min(dear, cheap)
     worth = bool(high[at] < dull)
@@ -200,7 +205,7 @@ def by_cost(
     may = torch.where(low <= bound)[0] # t[i] stands for all thresholds above t[i - 1], up to itself
     band = [None if may[0] == 0 else math.nextafter(t[may[0] - 1].item(), math.inf),
             None if may[-1] == len(t) - 1 else t[may[-1]].item()]
-    if worth: miss, overkill = below[at].item()/(y == 1).sum().item(), above[at].item()/max(1, (y == 0).sum().item())
+    if worth: miss, overkill = below[at].item()/len(bad), above[at].item()/len(good)
     else: miss, overkill = (1., 0.) if dear <= cheap else (0., 1.) # all good, or all defects
     return dict(threshold=t[at].item() if worth else None, cost=dear*miss + cheap*overkill, miss=miss,
                 overkill=overkill, bound=bound, dull=dull, band=band)
