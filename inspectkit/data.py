@@ -6,7 +6,7 @@
 __all__ = ['MAX_PIXELS', 'MIN_SIDE', 'MAX_SCANS', 'MAX_BYTES', 'FORMATS', 'COPIED', 'PACKAGED', 'TRUTH', 'SETS', 'NORMAL',
            'Unusable', 'eight_bit', 'opened', 'upright', 'is_deep', 'picture', 'decode', 'Images', 'as_text', 'below',
            'content', 'read_files', 'no_colour', 'together', 'gather', 'bare', 'root_of', 'check_name', 'hidden',
-           'natural', 'elpv', 'fastener', 'neu', 'folder', 'tiles_of', 'cifar', 'planted', 'shuffled', 'load',
+           'natural', 'elpv', 'fastener', 'neu', 'folder', 'tiles_of', 'cifar', 'fewer', 'planted', 'shuffled', 'load',
            'in_order', 'data_hash', 'files_hash', 'audit_counts', 'shares', 'draw', 'kfold', 'split']
 
 # %% ../nbs/02_data.ipynb #14481d96
@@ -251,14 +251,14 @@ COPIED = {'fastener': ('fastener_corrosion', 'github.com/paarth-sharma/rust-dete
 PACKAGED = {'elpv': ('elpv-dataset', 'data'), 'textile': ('conformal-clip-data', 'data/textile_images/simulated')}
 PACKAGED |= {'elpv-mono': PACKAGED['elpv'], 'elpv-poly': PACKAGED['elpv']}
 TRUTH = 'masks', 'boxes.csv' # in a folder of the user's: where the defects are
-SETS = *PACKAGED, *COPIED, 'folder:PATH', 'planted:SET', 'shuffled:SET'
+SETS = *PACKAGED, *COPIED, 'folder:PATH', 'planted:SET', 'few:SET', 'shuffled:SET'
 
 # %% ../nbs/02_data.ipynb #9f1617f9
 def bare(
     name: str, # one of `SETS`
-) -> str: # the same without planted: and shuffled:
+) -> str: # the same without planted:, few: and shuffled:
     "The set whose files are read."
-    return bare(name.partition(':')[2]) if name.startswith(('planted:', 'shuffled:')) else name
+    return bare(name.partition(':')[2]) if name.startswith(('planted:', 'few:', 'shuffled:')) else name
 
 def root_of(
     name: str, # one of `SETS`
@@ -351,9 +351,12 @@ def folder(
     root = root_of(name)
     names = [p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith('.') and p.name not in TRUTH]
     classes = sorted(names, key=natural)
+    flat = [f for f in below(root) if not hidden(f, root) and f.relative_to(root).parts[0] not in TRUTH]
+    if least == 1 and not classes and flat: # no folders at all: one class
+        return gather(name, flat, len(flat)*['normal'], ['normal'], size, root, box, [])
     if len(classes) < least:
         raise ValueError(f"{root} has {len(classes)} sub-folders, needs one for each class and at least {least}: "
-                         "put the images of each class in a folder of its own")
+                         "put the images of each class in a folder of its own; good parts only are for run_anomaly")
     files = [f for c in classes for f in below(root/c) if not hidden(f, root)]
     loose = [(as_text(f.name), 'skipped', 'not in a class folder') for f in sorted(root.iterdir())
              if not f.is_dir() and not hidden(f, root) and f.name not in TRUTH]
@@ -395,20 +398,32 @@ def cifar(
 # %% ../nbs/02_data.ipynb #6675145f
 NORMAL = 'normal', 'nominal', '良品', '正常', 'ok', 'good', '0' # a class of one of these names holds the normal images
 
+def fewer(
+    x: Tensor, # (N, C, S, S) uint8, normal images in any order
+) -> tuple: # as `plant` has it, a defect on one of four
+    "The defects of `plant`, on three of four of the first third."
+    n = max(4, len(x)//3)
+    some, y, mask = plant(x[:n])
+    rest = x[n:]
+    return (torch.cat([some, rest]), torch.cat([y, y.new_zeros(len(rest))]),
+            torch.cat([mask, mask.new_zeros(len(rest), *mask.shape[1:])]))
+
+# %% ../nbs/02_data.ipynb #4d5c908c
 def planted(
-    name: str, # planted:SET
+    name: str, # planted:SET; few:SET for defects on one of four instead of three
     size: int, # height and width asked for, in pixels
     box = None, # name, image -> box, see `decode`; None for no boxes at all
 ) -> Images: # classes normal, scratch, stain, blob; with masks
-    "Normal images of a set, three of four with a defect; a folder may have one class, which is then the normal one."
-    inner = name.removeprefix('planted:')
+    "Normal images of a set, some with a defect; a folder may have one class or none, which is then the normal one."
+    kind, _, inner = name.partition(':')
     images = folder(inner, size, box, least=1) if inner.startswith('folder:') else load(inner, size, box)
     found = [i for i, c in enumerate(images.classes) if c.lower() in NORMAL or len(images.classes) == 1]
     own = torch.where(images.y == found[0])[0] if found else []
     if not len(own):
         raise ValueError(f"data={name!r} needs normal images: {inner} has {', '.join(images.classes)}, "
                          f"none of them called {', '.join(NORMAL)}")
-    x, y, mask = plant(images.x[own])
+    if kind == 'few': own = own[torch.randperm(len(own), generator=torch.Generator().manual_seed(0))]
+    x, y, mask = (fewer if kind == 'few' else plant)(images.x[own])
     return replace(images[own], name=name, classes=['normal', *KINDS], x=x, y=y, mask=mask)
 
 def shuffled(
@@ -430,7 +445,8 @@ def load(
     "The image set called `name`; ValueError for an unknown name, an empty folder, or a class without an image."
     check_name(name)
     kind = name.partition(':')[0]
-    if kind in ('planted', 'shuffled'): images = dict(planted=planted, shuffled=shuffled)[kind](name, size, box)
+    made = dict(planted=planted, few=planted, shuffled=shuffled)
+    if kind in made: images = made[kind](name, size, box)
     elif kind in ('folder', 'textile', 'solder'): images = folder(name, size, box)
     elif kind in ('fastener', 'neu'): images = dict(fastener=fastener, neu=neu)[name](size, box)
     else: images = (cifar if kind.startswith('cifar') else elpv)(name, size, box)

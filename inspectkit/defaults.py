@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['HEAD', 'SPLITS', 'RARE', 'LEFT', 'STEPS', 'PASSES', 'SIZES', 'MICROSECONDS', 'HOUR', 'COMPARED', 'SHOUT',
-           'REMEMBERED', 'MOST', 'quarter_turned', 'head_of', 'class_folders', 'whole_ones', 'folder_facts', 'facts_of',
-           'counts', 'middle', 'told', 'chooser', 'parts_for', 'batch_of', 'passes', 'core_seconds', 'size_for',
-           'choose_split', 'groups_for', 'choose_training', 'grading', 'sides', 'by_size', 'choose_promise',
-           'choose_remedy', 'anomaly', 'settle']
+           'REMEMBERED', 'MOST', 'USUAL', 'quarter_turned', 'head_of', 'class_folders', 'whole_ones', 'folder_facts',
+           'facts_of', 'counts', 'middle', 'told', 'chooser', 'parts_for', 'batch_of', 'passes', 'core_seconds',
+           'size_for', 'choose_split', 'groups_for', 'choose_training', 'grading', 'sides', 'by_size', 'choose_promise',
+           'choose_remedy', 'anomaly', 'without_defects', 'settle']
 
 # %% ../nbs/30_defaults.ipynb #3606e916
 import math, os, warnings
@@ -43,7 +43,6 @@ SPLITS = 'train', 'test', 'val', 'valid', 'validation', 'ground_truth'
 
 def class_folders(
     name: str, # folder:PATH
-    anomaly: bool = False, # whether good parts and defects are meant, for the message
 ) -> tuple: # its path, the names of its classes in order
     "The sub-folders that are classes; ValueError, with what to do, where that can't be meant."
     from inspectkit.data import TRUTH, check_name, natural, root_of
@@ -59,9 +58,6 @@ def class_folders(
     if len(deeper) > 1 and not any(p.is_file() and head_of(p) for p in (root/classes[0]).iterdir()):
         raise ValueError(f"{name} has one folder only, and that has {', '.join(deeper[:5])}: are these the classes? "
                          f"Then data is {name}/{classes[0]}")
-    if anomaly:
-        raise ValueError(f"{name} has one folder only, {classes[0]}: without any defect nothing can be tested and no "
-                         f"limit be drawn. Plant some: -p data planted:{name}; or add a folder of real ones")
     return root, classes
 
 # %% ../nbs/30_defaults.ipynb #8c01f502
@@ -84,14 +80,13 @@ def whole_ones(
 # %% ../nbs/30_defaults.ipynb #48f50f39
 def folder_facts(
     name: str, # folder:PATH
-    anomaly: bool = False, # whether good parts and defects are meant, for the messages
 ) -> dict: # classes, y, width, height, grey, differ, lost, loose, truth
     "What the names and heads of the files say of a folder; ValueError where it has no two classes."
     from inspectkit.data import TRUTH, as_text, below, hidden
-    root, classes = class_folders(name, anomaly)
+    root, classes = class_folders(name)
     if len(classes) < 2:
         raise ValueError(f"{name} has {len(classes)} sub-folders, needs one for each class and at least 2: put the "
-                         "images of each class in a folder of its own")
+                         f"images of each class in a folder of its own. Good parts only? run_anomaly -p data {name}")
     files = [(f, k) for k, c in enumerate(classes) for f in below(root/c) if not hidden(f, root)]
     loose = [f for f in root.iterdir() if not f.is_dir() and not hidden(f, root) and f.name not in TRUTH]
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -111,11 +106,10 @@ def folder_facts(
 # %% ../nbs/30_defaults.ipynb #a68176ae
 def facts_of(
     name: str, # one of `inspectkit.data.SETS`
-    anomaly: bool = False, # whether good parts and defects are meant, for the messages
 ) -> dict: # as `folder_facts` has it
     "What is known of a set before it is read."
     inner = name.removeprefix('shuffled:')
-    if inner.startswith('folder:'): return folder_facts(inner, anomaly)
+    if inner.startswith('folder:'): return folder_facts(inner)
     from inspectkit.data import load
     images = load(name, 64)
     width, height = (images.box[:, [2, 3]] - images.box[:, [0, 1]]).T.tolist()
@@ -155,8 +149,8 @@ def told(
 
 # %% ../nbs/30_defaults.ipynb #881d15db
 LEFT = dict(
-    run_experiment=dict(trim='none', weights='none', image_size=112, n_images=600, groups='copies', test_parts=5,
-                        folds=5, epochs=10, batch_size=32, lr=8.5e-5, warmup=0, cooldown=0, loss='cross_entropy',
+    run_experiment=dict(trim='none', weights='none', image_size=64, n_images=600, groups='copies', test_parts=5,
+                        folds=5, epochs=4, batch_size=32, lr=8.5e-5, warmup=0, cooldown=0, loss='cross_entropy',
                         freeze=0., optimizer='adam', weight_decay=0.),
     run_anomaly=dict(n_normal=0, image_size=32, rate=.005, n_seen=0, remedy=False, promise='certain'))
 
@@ -419,7 +413,7 @@ def anomaly(
     if goods < 3 or defects < 2:
         raise ValueError(f"{params['data']} has {goods} good part{'s'*(goods != 1)} ({', '.join(good)}) and {defects} "
                          f"defect{'s'*(defects != 1)}: 3 and 2 are the fewest, to learn from, for a limit and to test. "
-                         "Add some, or plant defects: -p data planted:SET")
+                         "Add some, or leave the folder of defects away: then some are planted")
     choose, chosen = chooser(params, given, LEFT['run_anomaly'])
     choose('model', 'patches', 'found more than every autoencoder on all three sets of the report on S3, and nothing '
                                'is trained')
@@ -436,27 +430,47 @@ def anomaly(
     choose('promise', *choose_promise(limits, params['miss'], params['overkill'], params['confidence']))
     return said[:1] + [f"Good parts are {', '.join(good)}; defects are {', '.join(bad)}."] + said[1:], chosen
 
+# %% ../nbs/30_defaults.ipynb #bc3d8371
+def without_defects(
+    params: dict, # all of a run of run_anomaly
+) -> list: # rows: name, value, why; empty where there are two classes, or no folder
+    "What becomes of a folder of good parts only: some get a defect, or nothing could be tested."
+    if not params['data'].startswith('folder:'): return []
+    root, classes = class_folders(params['data'])
+    if len(classes) > 1: return []
+    what = f'its one folder, {classes[0]}, is' if classes else 'its images, in no folders, are'
+    why = f'no defects found: {what} taken as good parts; scratches, stains and blobs are planted on one of four of them, which are ' \
+          'kept for limit and test. The numbers are about these and not about real defects'
+    rows = [dict(name='data', value=f"few:{params['data']}", why=why)]
+    if params['normal'] in classes: rows.append(dict(name='normal', value='', why='good parts are then called normal'))
+    return rows
+
 # %% ../nbs/30_defaults.ipynb #8e8cc400
+USUAL = dict(run_experiment='cnn5', run_anomaly='aae') # of the sets that come by name
+
 def settle(
     cell: dict, # the notebook's `globals()`; changed
     params: dict, # of `read_params`
     notebook: str, # run_experiment or run_anomaly
-) -> tuple: # params with what was chosen; sentences; rows: name, value, why; the last two empty unless model is auto
-    "What `model='auto'` means for this folder on this machine."
+) -> tuple: # params with what was chosen; sentences; rows: name, value, why; the last two empty where nothing was
+    "What `model='auto'` means for this set on this machine."
     given = given_names(cell.get('In', [])) # none where a plan asks, or a person has edited the cell
-    if params['model'] != 'auto':
-        if 'data' in given and params['data'].startswith('folder:') and 'model' not in given: print(
-            f"{params['model']} and the other usual values; -p model auto chooses by what is in {params['data']}")
-        return params, [], []
-    if cell['__name__'] == 'checks':
-        raise ValueError("model='auto': a plan names its results before they are made, so it has to say the values; "
-                         "one run with auto prints them")
+    rows = without_defects(params) if notebook == 'run_anomaly' else []
+    if cell['__name__'] == 'checks' and (rows or params['model'] == 'auto'):
+        raise ValueError(f"data={params['data']!r}, model={params['model']!r}: a plan names its results before they are "
+                         "made, so it has to say what would be chosen; one run by itself prints that")
+    params = params | {r['name']: r['value'] for r in rows}
+    cell.update({r['name']: r['value'] for r in rows})
+    if params['model'] != 'auto': return params, [r['why'] for r in rows[:1]], rows
+    if 'folder:' not in params['data'] and 'model' not in given:
+        cell['model'] = USUAL[notebook]
+        return params | dict(model=USUAL[notebook]), [], []
     import psutil
     from inspectkit.train import pick_device
     rules = dict(run_experiment=grading, run_anomaly=anomaly)[notebook]
     gpu = pick_device(params['device']) == 'cuda'
-    facts = facts_of(params['data'], notebook == 'run_anomaly')
+    facts = facts_of(params['data'])
     found, chosen = rules(params, given, facts, gpu, psutil.virtual_memory().total)
     new = {c['name']: c['value'] for c in chosen}
     cell.update(new)
-    return params | new, found, chosen
+    return params | new, [*(r['why'] for r in rows[:1]), *found], rows + chosen

@@ -31,7 +31,7 @@ def made(root, before):
 
 def test_five_defects(papermill, root, folder, tmp_path):
     there = set((root/'runs'/'_anomaly').glob('*.json'))
-    run = 'nbs/run_anomaly.ipynb', tmp_path/'out.ipynb', '-p', 'data', f'folder:{folder}', *TINY
+    run = 'nbs/run_anomaly.ipynb', tmp_path/'out.ipynb', '-p', 'data', f'folder:{folder}', '-p', 'model', 'aae', *TINY
     r = papermill(*run, '-p', 'rate', .02, '-p', 'sheet', 2)
     assert r.returncode == 0, r.stderr[-2000:]
     result = made(root, there)

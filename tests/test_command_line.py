@@ -140,14 +140,15 @@ def test_too_few_of_a_class(papermill, photos, tmp_path):
     few = tmp_path/'few'
     shutil.copytree(photos, few)
     for f in sorted((few/'blob').iterdir())[5:]: f.unlink()
-    r = papermill(NOTEBOOK, tmp_path/'o.ipynb', '-p', 'data', f'folder:{few}', *SMALL)
+    r = papermill(NOTEBOOK, tmp_path/'o.ipynb', '-p', 'data', f'folder:{few}', '-p', 'model', 'cnn5', *SMALL)
     message = 'class blob has 4 different images for folds=5: use folds=4 or less, or add images'
     assert r.returncode != 0 and message in r.stderr
 
 
 def test_grades_in_an_order_of_their_own(papermill, root, photos, tmp_path):
     "Folders that are grades, from light to severe, for a loss that knows it: their names are given as a list."
-    given = ['-p', 'data', f'folder:{photos}', '-p', 'loss', 'sord', *SMALL, '-p', 'epochs', 1, '-p', 'n_images', 0]
+    given = ['-p', 'data', f'folder:{photos}', '-p', 'model', 'cnn5', '-p', 'loss', 'sord', *SMALL, '-p', 'epochs', 1,
+             '-p', 'n_images', 0]
     names = sorted((f.name for f in photos.iterdir()), reverse=True)
     r = papermill(NOTEBOOK, tmp_path/'a.ipynb', *given)
     assert r.returncode and "-y 'classes: [..., ...]'" in r.stderr

@@ -1,6 +1,9 @@
-"A folder and `-p model auto`: what is chosen and why, what was said stays, and the same run with every value said."
+"A folder and no model: what is chosen and why, what was said stays, and the same run with every value said."
 import json, re, shlex, shutil
 import pytest
+from papermill.cli import _resolve_type
+from inspectkit.runs import as_type, run_path
+from inspectkit.studies import checker, defaults
 
 STUDY = '_test_defaults'
 
@@ -14,12 +17,11 @@ def left_as_found(root):
 
 @pytest.fixture(scope='module')
 def auto(papermill, root, tmp_path_factory):
-    "Run a notebook with model auto: its JSON, what that holds, and what was printed; or the error."
+    "Run a notebook as an engineer does: its JSON, what that holds, and what was printed; or the error."
     def call(notebook, folder, *given):
         out = tmp_path_factory.mktemp('out')/'out.ipynb'
         name = folder if str(folder).startswith('planted:') else f'folder:{folder}'
-        r = papermill(f'nbs/{notebook}.ipynb', out, '-p', 'model', 'auto', '-p', 'study', STUDY, '-p', 'threads', 1,
-                      '-p', 'data', name, *given)
+        r = papermill(f'nbs/{notebook}.ipynb', out, '-p', 'study', STUDY, '-p', 'threads', 1, '-p', 'data', name, *given)
         if r.returncode: return r.stderr
         shown = [o for c in json.loads(out.read_text(encoding='utf-8'))['cells'] for o in c.get('outputs', [])]
         text = ''.join(''.join(o.get('text', o.get('data', {}).get('text/plain', ''))) for o in shown)
@@ -33,19 +35,20 @@ def graded(auto, photos): return auto('run_experiment', photos, '-p', 'epochs', 
 
 
 @pytest.fixture(scope='module')
-def sorted_out(auto, marked): return auto('run_anomaly', marked)
+def sorted_out(auto, marked): return auto('run_anomaly', marked, '-p', 'n_normal', 0) # 0 is what the cell has
 
 
 def by_name(run): return {c['name']: c['value'] for c in run['metrics']['chosen']}
 
 
-def made_again(papermill, file, text, tmp_path):
-    "What the printed command makes, which is to be the same file."
+def said(text):
+    "The parameters of the run that the printed command makes."
     notebook, _, *given = shlex.split(re.search(r'^papermill (nbs/.*)$', text, re.M)[1])
-    file.unlink()
-    r = papermill(notebook, tmp_path/'again.ipynb', *given)
-    assert r.returncode == 0, r.stderr[-2000:]
-    return json.loads(file.read_text(encoding='utf-8'))
+    base, new = defaults(notebook), {}
+    assert set(given[::3]) <= {'-p', '-r'}
+    for flag, name, value in zip(given[::3], given[1::3], given[2::3]):
+        new[name] = value if flag == '-r' else _resolve_type(value) # as papermill reads them
+    return base | {k: as_type(k, v, type(base[k])) for k, v in new.items()}
 
 
 def test_grades_from_a_folder(graded):
@@ -60,34 +63,22 @@ def test_grades_from_a_folder(graded):
     for c in run['metrics']['chosen']: assert c['why'] and c['why'] in text
 
 
-def test_grades_with_every_value_said(graded, papermill, tmp_path):
-    file, run, text = graded
-    again = made_again(papermill, file, text, tmp_path)
-    assert again['params'] == run['params'] and again['metrics']['test'] == run['metrics']['test']
-    assert 'chosen' not in again['metrics']
+def test_the_printed_command_is_the_same_run(graded, sorted_out):
+    "So nothing is left to be chosen when it is typed, and its result has the same name."
+    for file, run, text in graded, sorted_out:
+        assert said(text) == run['params'] and run_path(said(text)) == file
 
 
 def test_good_parts_and_defects_from_a_folder(sorted_out):
     "Masks beside the classes are no class; no defect is lost to training."
     _, run, text = sorted_out
     got, p, m = by_name(run), run['params'], run['metrics']
-    assert p['model'] == 'patches' and p['image_size'] == 128 and p['rate'] == 0 and p['n_seen'] == -1
-    assert {k: p[k] for k in got} == got and set(got) >= {'remedy', 'promise', 'n_normal'}
+    assert p['model'] == 'patches' and p['image_size'] == 128 and 'n_normal' not in got and p['rate'] == 0 and p['n_seen'] == -1
+    assert {k: p[k] for k in got} == got and set(got) >= {'remedy', 'promise', 'image_size'}
     assert m['n']['train']['anomalous'] == m['n']['left']['anomalous'] == 0
     assert sum(n['anomalous'] for n in m['n'].values()) == 36 and m['normal'] == ['良品'] and m['seen'] == []
     assert any(s.startswith('masks: the place of defects') for s in m['found']) and m['found'][0] in text
     for c in m['chosen']: assert c['why'] in text
-
-
-def test_good_parts_and_defects_with_every_value_said(sorted_out, papermill, tmp_path):
-    file, run, text = sorted_out
-    again = made_again(papermill, file, text, tmp_path)
-    assert again['params'] == run['params'] and again['metrics']['each'] == run['metrics']['each']
-
-
-def test_a_value_that_is_the_usual_one_was_said_too(auto, marked):
-    _, run, _ = auto('run_anomaly', marked, '-p', 'image_size', 32, '-p', 'promise', 'certain')
-    assert run['params']['image_size'] == 32 and not {'image_size', 'promise'} & set(by_name(run))
 
 
 def test_five_defects_are_all_for_limit_and_test(auto, marked, tmp_path):
@@ -105,28 +96,20 @@ def test_five_defects_are_all_for_limit_and_test(auto, marked, tmp_path):
     assert 'class blob has 2 different images that can be used, and 3 are the fewest' in auto('run_experiment', top)
 
 
-def test_what_can_not_be_meant_is_said(auto, papermill, marked, tmp_path):
-    only = tmp_path/'good'
-    shutil.copytree(marked/'良品', only/'良品')
-    said = 'without any defect nothing can be tested'
-    err = auto('run_anomaly', only)
-    assert said in err and f'planted:folder:{only}' in err
-    r = papermill('nbs/run_anomaly.ipynb', tmp_path/'o.ipynb', '-p', 'data', f'folder:{only}', '-p', 'study', STUDY)
-    assert r.returncode and said in r.stderr # explicit runs say it too
-    (tmp_path/'outer').mkdir()
-    shutil.copytree(marked, tmp_path/'outer'/'写真')
-    assert f'Then data is folder:{tmp_path}/outer/写真' in auto('run_experiment', tmp_path/'outer')
-
-
-def test_planted_defects_where_there_are_none(auto, marked, tmp_path):
-    "What the sentence about good parts only points to."
-    shutil.copytree(marked/'良品', tmp_path/'only'/'良品')
-    _, run, _ = auto('run_anomaly', f"planted:folder:{tmp_path/'only'}")
-    assert run['metrics']['kinds'] == ['scratch', 'stain', 'blob']
+def test_nothing_but_good_parts(auto, marked, tmp_path):
+    "Some get a defect, and it is said that the numbers are about those; grading has nothing to tell apart."
+    top = tmp_path/'only'
+    shutil.copytree(marked/'良品', top/'良品')
+    file, run, text = auto('run_anomaly', top, '-p', 'image_size', 64)
+    assert run['params']['data'] == f'few:folder:{top}' and run['metrics']['kinds'] == ['scratch', 'stain', 'blob']
+    assert 'no defects found: its one folder, 良品, is taken as good parts; scratches, stains and blobs' in text
+    assert 'The numbers are about these and not about real defects' in run['metrics']['found'][0]
+    n = run['metrics']['n']
+    assert n['train']['anomalous'] == 0 and sum(m['anomalous'] for m in n.values()) == 3
+    assert f'Good parts only? run_anomaly -p data folder:{top}' in auto('run_experiment', top)
 
 
 def test_a_plan_says_its_values(root):
-    from inspectkit.studies import checker, defaults
     for notebook in 'nbs/run_experiment.ipynb', 'nbs/run_anomaly.ipynb':
         with pytest.raises(ValueError, match='a plan names its results before'):
             checker(notebook)(defaults(notebook) | dict(model='auto'))

@@ -2,8 +2,8 @@
 import json
 import numpy as np, pytest
 
-TINY = ('-p', 'study', '_explain', '-p', 'image_size', 64, '-p', 'n_images', 0, '-p', 'folds', 2, '-p', 'epochs', 1,
-        '-p', 'test_parts', 2)
+TINY = ('-p', 'study', '_explain', '-p', 'model', 'cnn5', '-p', 'image_size', 64, '-p', 'n_images', 0, '-p', 'folds', 2,
+        '-p', 'epochs', 1, '-p', 'test_parts', 2)
 
 
 def made(root, before):
