@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STATES', 'LANGUAGES', 'WORDS', 'REASONS', 'ENGLISH', 'JAPANESE', 'SENTENCES', 'SIDE', 'QUALITY', 'STYLE', 'reason',
-           'promise_words', 'small', 'veiled', 'inside', 'card', 'page']
+           'promise_words', 'small', 'veiled', 'inside', 'saw', 'card', 'page']
 
 # %% ../nbs/29_page.ipynb #98c90ddf
 import base64, io, math
@@ -22,6 +22,7 @@ WORDS = dict(
             few='too few images for a limit', state='result', label='looks like', confidence='confidence',
             score='score', why='why', images='images',
             as_high='share of good parts that score so high', sure='confidence that it is a defect', defect='defect',
+            sure_unlike='confidence that it is unlike good parts', unlike='unlike good parts', file_map='map',
             content='unlike anything seen in training',
             light='light or sharpness unlike that in training',
             gone='the training images cannot be read', between='between the limits',
@@ -30,7 +31,8 @@ WORDS = dict(
             strange='Below a picture: where it is least like good parts (red). That proves no defect.'),
     ja=dict(title='検査結果', NG='不合格', look='要確認', OK='合格', unread='読めない', file='ファイル', state='判定',
             few='しきい値を決める画像が足りない', label='推定クラス', confidence='信頼度', score='スコア', why='理由', images='画像',
-            as_high='これ以上のスコアの良品の割合', sure='不良品である確率', defect='不良品の確率', content='学習画像に似たものがない',
+            as_high='これ以上のスコアの良品の割合', sure='不良品である確率', defect='不良品の確率',
+            sure_unlike='良品と違うという信頼度', unlike='良品と違う', file_map='マップ', content='学習画像に似たものがない',
             light='明るさ・色・鮮明さが学習画像と違う', gone='学習画像を読めない', between='しきい値の間',
             shown='{1} 枚のうち悪い順に {0} 枚を表示。全件は CSV にあります。',
             map='画像の下は、ネットワークが良品でない点を探して見た場所（赤）です。判定の証拠ではありません。',
@@ -66,7 +68,10 @@ ENGLISH = dict(
           '{:.3f}, where perfect confidence would show up to {:.3f}.',
     flat='Defects do not score higher than good parts: the score says nothing, the confidence is the share of defects.',
     hidden='{} files were left out: their names begin with a dot, or the system put them there (Thumbs.db).',
-    no_platt='Confidence: none, for it takes both good parts and defects that were kept for the limits.',
+    no_platt='Confidence that it is unlike good parts: one minus the share of {} good parts kept for the limits that '
+             'score so high, the part itself counted with them. At most one good part in twenty gets 95 % or more, on '
+             'average, one in a hundred 99 %. That is not the probability of a defect: it would take defects kept for '
+             'the limits.',
     limits='OK below {}, NG from {}; between, a person looks.',
     no_limits='There is no limit: every image goes to a person.',
     one='One limit keeps both promises: OK below {}, else NG.',
@@ -90,7 +95,9 @@ JAPANESE = dict(
           '不良品の割合がこれらの画像と同じ場合の値です。テスト画像 {} 枚でのずれは {:.3f}'
           '（完全に正しい確率でも {:.3f} までは出ます）。',
     flat='不良品のスコアは良品より高くありません。スコアからは何も分からず、確率は不良品の割合そのものです。',
-    no_platt='不良品である確率は求めていません（しきい値用に良品と不良品の両方が必要です）。',
+    no_platt='「良品と違うという信頼度」は、しきい値用の良品 {} 枚とその部品自身のうち、同じかそれ以上のスコアになる割合を 1 から引いたものです。'
+             '良品のうち 95 % 以上になるのは平均で多くても 20 枚に 1 枚、99 % 以上は 100 枚に 1 枚です。'
+             '不良品である確率ではありません（それにはしきい値用の不良品が必要です）。',
     hidden='{} 個のファイルは対象外です（名前が「.」で始まる、またはシステムが置いた Thumbs.db など）。',
     limits='{} 未満は合格、{} 以上は不合格、その間は要確認。',
     no_limits='しきい値を決められないため、すべて要確認とします。',
@@ -163,6 +170,22 @@ def inside(
     im.save(out, 'JPEG', quality=QUALITY)
     return 'data:image/jpeg;base64,' + base64.b64encode(out.getvalue()).decode()
 
+# %% ../nbs/29_page.ipynb #089d0ea5
+def saw(
+    x: Tensor, # (3, S, S) uint8, as the network saw it
+    box: tuple, # left, top, right, bottom in the photograph, in pixels
+    cam: Tensor, # (H, W) in [0, 1], of the whole picture
+    side: int = SIDE, # longer side of each of the two, in pixels
+) -> Image.Image: # mode RGB
+    "The picture and the same with its map, side by side."
+    w, h = max(1, int(box[2] - box[0])), max(1, int(box[3] - box[1]))
+    size = tuple(max(1, round(v*side/max(w, h))) for v in (w, h))
+    im = Image.fromarray(x.permute(1, 2, 0).numpy()).resize(size, Image.Resampling.BILINEAR)
+    both = Image.new('RGB', (2*size[0] + 4, size[1]), 'white')
+    both.paste(im, (0, 0))
+    both.paste(veiled(im, cam), (size[0] + 4, 0))
+    return both
+
 # %% ../nbs/29_page.ipynb #2437f0e7
 STYLE = '''
 body{font:14px/1.45 system-ui,"Hiragino Sans","Yu Gothic UI",Meiryo,"Noto Sans CJK JP",IPAexGothic,sans-serif;
@@ -185,7 +208,7 @@ table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:2px 8px;text-
 
 # %% ../nbs/29_page.ipynb #fa10e0fb
 def card(
-    row: dict, # path, state, label, confidence, why (sentences), pictures (of `inside`); without label, score
+    row: dict, # path, state, label, confidence, why (sentences), pictures (of `inside`); without label, score and sure
     lang: str, # en or ja
 ) -> str: # HTML
     "One image."
@@ -194,7 +217,9 @@ def card(
     p = row['confidence'] # nothing is certain
     if p is not None: p = '&lt;&nbsp;1' if p < .005 else '&gt;&nbsp;99' if p >= .995 else f'{100*p:.0f}'
     if row['label']: sure = f"{w['label']} {escape(row['label'])} ({p}&nbsp;%)"
-    else: sure = f"{w['score']} {row['score']:.1f}" + (f" ({w['defect']} {p}&nbsp;%)" if p is not None else '')
+    else:
+        sure = f"{w['score']} {row['score']:.1f}"
+        if p is not None: sure += f" ({w[row.get('sure', 'defect')]} {p}&nbsp;%)"
     why = ''.join(f'<br>{escape(s)}' for s in row['why'])
     return f'<div class="card {state}">{pictures}<b>{w[state]}</b><br>{sure}{why}<br>{escape(row["path"])}</div>'
 

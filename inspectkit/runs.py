@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['PACKAGES', 'project_above', 'repo_root', 'given_names', 'as_type', 'read_params', 'check_choice', 'check_range',
-           'run_path', 'whole', 'git_state', 'cpu_name', 'cells_of', 'code_cells', 'imported', 'code_hash',
-           'provenance', 'find_nan', 'save_run', 'read_run', 'load_runs', 'threads_before']
+           'run_path', 'whole', 'whole_folder', 'git_state', 'cpu_name', 'cells_of', 'code_cells', 'imported',
+           'code_hash', 'provenance', 'find_nan', 'save_run', 'read_run', 'load_runs', 'threads_before']
 
 # %% ../nbs/00_runs.ipynb #8b5aca2d
-import ast, glob, hashlib, json, math, os, platform, re, subprocess, sys
+import ast, glob, hashlib, json, math, os, platform, re, shutil, subprocess, sys
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib import metadata
@@ -128,6 +128,26 @@ def whole(
     except OSError as e:
         raise OSError(f"could not write {path}: {e.strerror or e}; what was there before is untouched") from e
     finally: part.unlink(missing_ok=True)
+
+# %% ../nbs/00_runs.ipynb #17e75962
+@contextmanager
+def whole_folder(
+    path: Path, # the folder to be
+):
+    "Gives an empty folder to write to, which takes the place of `path` only when the block ends without an error."
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mine = f'.{path.name}.{platform.node()}.'
+    for old in path.parent.glob(f'{glob.escape(mine)}*.part'): # what a killed process of this machine left
+        if not psutil.pid_exists(int(old.name[len(mine):-5])): shutil.rmtree(old, ignore_errors=True)
+    part = path.with_name(f'{mine}{os.getpid()}.part')
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        yield part
+        shutil.rmtree(path, ignore_errors=True)
+        os.replace(part, path)
+    finally: shutil.rmtree(part, ignore_errors=True)
 
 # %% ../nbs/00_runs.ipynb #c763e8cc
 def git_state(

@@ -5,6 +5,9 @@ import numpy as np, pandas as pd, pytest, torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from browser import CHROMIUM
+from inspectkit.page import card, inside, page
+from inspectkit.runs import run_path
+from inspectkit.studies import defaults
 from inspectkit.synthetic import parts
 
 TINY = ('-p', 'study', '_inspect', '-p', 'model', 'cnn5', '-p', 'image_size', 64, '-p', 'n_images', 0, '-p', 'folds', 2,
@@ -56,6 +59,9 @@ def inspect(papermill, root, trained, tmp_path):
         new = made(root, there)
         found = [json.loads(new.read_text(encoding='utf-8')), new.with_suffix('.csv').read_bytes(),
                  new.with_suffix('.html').read_text(encoding='utf-8')]
+        maps = new.with_suffix('.maps')
+        shutil.rmtree(tmp_path/maps.name, ignore_errors=True)
+        shutil.move(maps, tmp_path)
         for s in ('.json', '.csv', '.html'): new.with_suffix(s).unlink()
         return found
     return call
@@ -108,22 +114,26 @@ def test_every_file_is_on_the_list(inspect, tmp_path):
     assert set(rows['判定']) <= {'合格', '不合格', '要確認', '読めない'}
     assert rows.loc['ロット １/真っ黒.png', '判定'] == '要確認' and '明るさ' in rows.loc['ロット １/真っ黒.png', '理由']
     assert rows.loc['ロット １/16 bit.png', '推定クラス'] == rows.loc['ロット １/部品 00.png', '推定クラス']
+    assert (rows.loc[unread.index, 'マップ'] == '').all()
     m = run['metrics']
     assert (m['n'], m['unread'], sum(m['counts'].values())) == (len(names), 4, len(names) - 4)
-    page = Closed()
-    page.feed(html)
-    assert not page.open and page.pictures >= len(names) - 4 and '&lt;b&gt;太字.png' in html and '検査結果' in html
+    looks = Closed()
+    looks.feed(html)
+    assert not looks.open and looks.pictures >= len(names) - 4 and '&lt;b&gt;太字.png' in html and '検査結果' in html
     assert m['bytes'] == len(html.encode()) < 5_000_000
     assert m['hidden'] == 2 and '2 個のファイルは対象外' in html
 
 
-def test_the_page_is_printed(inspect, photos, tmp_path):
+def test_the_page_is_printed(tmp_path):
     "A browser makes sheets of A4 of it."
     if not CHROMIUM: pytest.skip('needs Chromium: apt-get install chromium')
-    page, pdf = tmp_path/'page.html', tmp_path/'page.pdf'
-    page.write_text(inspect('-p', 'images', photos, '-p', 'n_images', 24, '-p', 'lang', 'ja')[2], encoding='utf-8')
+    picture = inside(Image.fromarray((255*parts(1, 128)[0][0, 0]).byte().numpy()))
+    row = dict(path='部品 01.png', state='look', label='傷', confidence=.6, why=['しきい値の間'], pictures=2*[picture])
+    html = page('検査 画像', dict(NG=0, look=24, OK=0), ['文'], [('途中.jpg', 'truncated')], 24*[card(row, 'ja')], 'ja')
+    file, pdf = tmp_path/'page.html', tmp_path/'page.pdf'
+    file.write_text(html, encoding='utf-8')
     flags = '--headless', '--no-sandbox', '--disable-gpu', '--no-pdf-header-footer', f'--print-to-pdf={pdf}'
-    subprocess.run([CHROMIUM, *flags, page.as_uri()], check=True, capture_output=True, timeout=120)
+    subprocess.run([CHROMIUM, *flags, file.as_uri()], check=True, capture_output=True, timeout=120)
     text = pdf.read_bytes()
     w, h = map(float, re.search(rb'/MediaBox ?\[0 0 ([\d.]+) ([\d.]+)\]', text).groups())
     assert abs(w - 595) < 2 and abs(h - 842) < 2 and 1 <= len(re.findall(rb'/Type ?/Page\b', text)) <= 4
@@ -144,6 +154,10 @@ def test_it_says_what_the_run_said(inspect, trained, photos, tmp_path):
     assert all(s for s, t in zip(same, sure) if t)
     assert sum(run['metrics']['n_unlike'].values()) <= 12 # 4 on average, by the largest of 18 distances
     assert html.count('class="card ') == 3 and '3 of' in html
+    maps = sorted(m for m in rows['map'].dropna()) # of all, not only of those on the page
+    assert len(maps) == len(set(maps)) > .8*len(rows)
+    assert maps == sorted(f.relative_to(tmp_path).as_posix() for f in tmp_path.glob('*.maps/*'))
+    assert {Image.open(tmp_path/m).size for m in maps} == {(260, 128)} and run['metrics']['maps']['n'] == len(maps)
     order = [('NG', 'a person must look', 'OK').index(s) for s in rows.result]
     assert order == sorted(order)
     tested = run['metrics']['tested']
@@ -151,46 +165,53 @@ def test_it_says_what_the_run_said(inspect, trained, photos, tmp_path):
 
 
 def test_anomaly_scores(inspect, anomaly_runs, photos, tmp_path):
-    "A new image gets the score that its run gave it, in what a good part usually has, and its place among good parts."
-    for k, run in enumerate(anomaly_runs):
-        p = json.loads(run.read_text(encoding='utf-8'))['metrics']
+    """A new image gets the score that its run gave it, in what a good part usually has, and its place among good parts.
+    With defects kept for the limits the confidence is that of a defect, without that of being unlike good parts."""
+    for k, file in enumerate(anomaly_runs):
+        saved = json.loads(file.read_text(encoding='utf-8'))
+        p = saved['metrics']
+        if k: # as if no defect had been kept
+            stay = [t or not c for t, c in zip(p['test'], p['kind'])]
+            for of in p, p['each']:
+                same = [n for n, v in of.items() if isinstance(v, list) and len(v) == len(stay)]
+                of |= {n: [x for x, s in zip(of[n], stay) if s] for n in same}
+            file.write_text(json.dumps(saved), encoding='utf-8')
         got, table, html = inspect('-p', 'images', photos, '-p', 'promise', 'average', '-p', 'miss', .2,
-                                   '-p', 'overkill', .2, run=run)
+                                   '-p', 'overkill', .2, '-p', 'shown', 12, run=file)
         (tmp_path/'t.csv').write_bytes(table)
         rows = pd.read_csv(tmp_path/'t.csv', encoding='utf-8-sig').set_index('file')
         assert len(rows) == 72 and set(rows.result) <= {'NG', 'a person must look', 'OK'}
         said, test = np.array(p['each'][p['main']]), np.array(p['test']) > 0
-        unit = np.sort(said[~test & (np.array(p['kind']) == 0)])
-        unit = unit[(len(unit) - 1)//2]
-        np.testing.assert_allclose(rows.score[p['path']], said/unit, rtol=1e-3, atol=1e-3)
         good, group = ~test & (np.array(p['kind']) == 0), np.array(p['group'])
+        unit = np.sort(said[good])[(good.sum() - 1)//2]
+        np.testing.assert_allclose(rows.score[p['path']], said/unit, rtol=1e-3, atol=1e-3)
         goods = np.array([(said/unit)[good & (group == g)].max() for g in np.unique(group[good])]) # copies count once
         share = rows['share of good parts that score so high']
         for f, s in rows.score.items():
             assert abs(share[f] - (1 + (goods >= s - 1e-4).sum())/(1 + len(goods))) < 1e-3 + 1/(1 + len(goods))
+        sure = rows['confidence that it is ' + ('unlike good parts' if k else 'a defect')]
+        assert sure.notna().all() and (not k or np.allclose(sure, 1 - share, atol=2e-4))
         limits, m = got['metrics']['limits'], got['metrics']
-        assert None not in limits.values() and m['tested']['defects'] and m['unlike']
-        ng = rows.score >= max(limits.values())
-        assert (rows.result[ng] == 'NG').all() and html.count('class="card ') == 72
-        assert html.count('<img') > 72 and 'where it is least like good parts' in html # a map each
-    assert 'this run of aae' not in html
+        assert (limits['low'] is None) == bool(k) and m['tested']['defects'] and m['unlike']
+        ng = rows.score >= max(v for v in limits.values() if v is not None)
+        assert (rows.result[ng] == 'NG').all() and html.count('class="card ') == 12
+        assert html.count('<img') > 12 and 'where it is least like good parts' in html # a map each
+        assert rows['map'].notna().mean() > .9 and all((tmp_path/f).is_file() for f in rows['map'].dropna())
+    assert 'Confidence that it is unlike good parts: one minus the share of ' in html
 
 
 def test_the_other_name_of_run(papermill, root, trained, photos, tmp_path):
-    "`model_run` is `run`: the same result under the same name; two that differ are an error."
+    "`model_run` is `run`: the result has the name that `run` would give it."
     there = set((root/'runs'/'_inspect').glob('*.json'))
-    given = ['-p', 'study', '_inspect', '-p', 'images', photos, '-p', 'n_images', 6]
-    left = []
-    for name in ('run', 'model_run'):
-        r = papermill('nbs/run_inspect.ipynb', tmp_path/'o.ipynb', *given, '-p', name, trained)
-        assert r.returncode == 0, r.stderr[-2000:]
-        new = made(root, there)
-        left.append((new.name, new.with_suffix('.csv').read_bytes()))
-        for s in ('.json', '.csv', '.html'): new.with_suffix(s).unlink()
-    assert left[0] == left[1]
-    both = '-p', 'run', trained, '-p', 'model_run', 'x.json'
-    r = papermill('nbs/run_inspect.ipynb', tmp_path/'o.ipynb', *given, *both)
-    assert r.returncode and 'two names for one thing' in r.stderr
+    own = dict(study='_inspect', images=str(photos), n_images=2, shown=0)
+    given = [v for k, value in own.items() for v in ('-p', k, value)]
+    r = papermill('nbs/run_inspect.ipynb', tmp_path/'o.ipynb', *given, '-p', 'model_run', trained)
+    assert r.returncode == 0, r.stderr[-2000:]
+    new = made(root, there)
+    params = {k: v for k, v in defaults('nbs/run_inspect.ipynb').items() if k != 'model_run'} | own
+    assert new == run_path(params | dict(run=str(trained), model='inspect'))
+    for s in ('.json', '.csv', '.html'): new.with_suffix(s).unlink()
+    shutil.rmtree(new.with_suffix('.maps'))
 
 
 def test_weights_of_something_else(inspect, trained, anomaly_runs, tmp_path):
@@ -236,8 +257,9 @@ def test_export(papermill, inspect, root, trained, anomaly_runs, photos, tmp_pat
     new = made(root, there)
     check = json.loads(new.read_text(encoding='utf-8'))['metrics']['check']
     new.unlink()
-    assert check['n'] == 100 and check['flips'] == 0 and check['relative'] <= 1e-5
-    assert check['as_trained']['n'] >= 20 and (k or sum(v > 0 for v in check['by'].values()) > 1) # something could flip
+    assert 100 < check['n'] <= 120 and check['flips'] == 0 and check['relative'] <= 1e-5 and check['bounded'] <= 1e-5
+    assert k or check['off'] <= 1e-5 # probabilities
+    assert check['as_trained']['n'] >= 20 and check['near'] > 0 and sum(v > 0 for v in check['by'].values()) > 1
     assert sorted(f.name for f in to.iterdir()) == ['card.md', 'judge.py', 'model.onnx']
     card = (to/'card.md').read_text(encoding='utf-8')
     assert run.name in card and json.loads(run.read_text(encoding='utf-8'))['env']['data']['hash'] in card
@@ -249,7 +271,7 @@ def test_export(papermill, inspect, root, trained, anomaly_runs, photos, tmp_pat
     finally: (photos/'良品'/'壊れた.png').unlink()
     mine = pd.read_csv(tmp_path/'t.csv', encoding='utf-8-sig').set_index('file')
     assert mine.result.pop('良品/壊れた.png') == 'could not be read'
-    (tmp_path/'i.csv').write_bytes(inspect('-p', 'images', photos, *limits, run=run)[1])
+    (tmp_path/'i.csv').write_bytes(inspect('-p', 'images', photos, '-p', 'shown', 0, *limits, run=run)[1])
     theirs = pd.read_csv(tmp_path/'i.csv', encoding='utf-8-sig').set_index('file')
     precision = json.loads(run.read_text(encoding='utf-8'))['env']['precision']
     near = 1e-4 if precision == 'fp32' else .05
@@ -268,35 +290,30 @@ def test_nothing_to_see(inspect, tmp_path):
     "A folder without a file is refused; one without an image gives a page that says so."
     (tmp_path/'空').mkdir()
     assert 'there is no file in' in inspect('-p', 'images', tmp_path/'空')
-    assert 'there is no folder' in inspect('-p', 'images', tmp_path/'nowhere')
     (tmp_path/'空'/'a.png').touch()
     run, table, html = inspect('-p', 'images', tmp_path/'空')
     assert run['metrics']['counts'] == dict(NG=0, look=0, OK=0) and 'zero bytes' in html and b'a.png' in table
 
 
-def test_training_images_are_gone(inspect, root, trained, photos, tmp_path):
-    "Without them it is said that nothing was compared; once they were seen they are not needed again."
-    bank = trained.with_suffix('.unlike.safetensors')
-    bank.unlink(missing_ok=True)
-    away = photos.with_name('away')
+def test_training_images_are_gone(inspect, trained, photos):
+    "Once they were seen they are not needed again; without either it is said that nothing was compared."
+    bank, away, few = trained.with_suffix('.unlike.safetensors'), photos.with_name('away'), ('-p', 'n_images', 3)
+    save_file(dict(far=torch.zeros(2)), bank, dict(of='another training')) # what was kept is of older images
+    assert inspect('-p', 'images', photos/'良品', *few)[0]['metrics']['unlike']['at'][0] > 0
+    assert len(load_file(bank)) > 1
     photos.rename(away)
-    try: found = {lang: inspect('-p', 'images', away/'良品', '-p', 'lang', lang) for lang in ('en', 'ja')}
+    try:
+        assert inspect('-p', 'images', away/'良品', *few)[0]['metrics']['unlike']
+        bank.unlink()
+        run, table, html = inspect('-p', 'images', away/'良品', *few, '-p', 'lang', 'ja')
     finally: away.rename(photos)
-    said = dict(en='Not checked whether images are unlike those of training: the training images cannot be read: data=',
-                ja='確かめていません：学習画像を読めない: フォルダーがない')
-    for lang, (run, table, html) in found.items():
-        assert run['metrics']['unlike'] is None and said[lang] in html
-    assert not any('folder' in s for s in found['ja'][0]['metrics']['sentences'])
-    assert not bank.exists()
-    assert inspect('-p', 'images', photos/'良品')[0]['metrics']['unlike'] and bank.exists()
-    kept = load_file(bank)
-    save_file(kept | dict(far=0*kept['far']), bank, dict(of='another training')) # what was kept is of older images
-    assert inspect('-p', 'images', photos/'良品')[0]['metrics']['unlike']['at'][0] > 0
-    torch.testing.assert_close(load_file(bank)['far'], kept['far'])
+    assert run['metrics']['unlike'] is None and '確かめていません：学習画像を読めない: フォルダーがない' in html
+    assert not any('folder' in s for s in run['metrics']['sentences']) and not bank.exists()
 
 
 @pytest.mark.parametrize('given, message', [
     (['-p', 'run', 'runs/_inspect/nothing.json'], 'there is no file'),
+    (['-p', 'run', 'a.json', '-p', 'model_run', 'b.json'], 'two names for one thing'),
     (['-p', 'lang', 'de'], "lang='de' is not one of en, ja"),
     (['-p', 'good', '合格'], "good='合格': which classes are good?"),
     (['-p', 'miss', '0.0'], 'miss=0.0 must be from 0.001')])
