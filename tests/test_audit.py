@@ -79,13 +79,18 @@ def test_only_good_ones(papermill, root, tmp_path):
 
 
 def test_no_false_alarm(papermill, root, tmp_path):
-    "Classes that differ in nothing: no shortcut, no format, no label; a few of another format are no sign."
+    """Classes that differ in nothing: no shortcut, no format, no label; a few of another format are no sign. That names
+    say which photographs show one part, in two classes, no picture could tell."""
     x = surface(80, 96, torch.Generator().manual_seed(0)) # one set in twenty has a shortcut by chance
     for i in range(80):
-        save(x[i], tmp_path/'same'/'ab'[i % 2]/f'{i}.{"jpg" if i % 7 == 0 else "png"}')
-    m = made(papermill, root, tmp_path/'same', tmp_path)[0]['metrics']
+        save(x[i], tmp_path/'same'/'ab'[i % 2]/f'部品{i//4:02}-T{i % 4}.{"jpg" if i % 7 == 0 else "png"}')
+    run, found, groups = made(papermill, root, tmp_path/'same', tmp_path)
+    m = run['metrics']
     assert not {'shortcut', 'size or format', 'label', 'two labels', 'unusable class'} & set(m['found'])
     assert 'could not be judged' in ' '.join(m['sentences'])
+    named = found[found.what == 'part in classes']
+    assert len(named) == 20 == groups.group.nunique() and set(named.label) == {'a / b'} and m['n_groups'] == 80
+    assert 'File names of 20 parts are in several classes, as 部品00 in a, b.' in ' '.join(m['sentences'])
 
 
 @pytest.mark.parametrize('make, message', [
