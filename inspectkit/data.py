@@ -404,11 +404,9 @@ def fewer(
     "The defects of `plant`, on three of four of the first third."
     n = max(4, len(x)//3)
     some, y, mask = plant(x[:n])
-    rest = x[n:]
-    return (torch.cat([some, rest]), torch.cat([y, y.new_zeros(len(rest))]),
-            torch.cat([mask, mask.new_zeros(len(rest), *mask.shape[1:])]))
+    y, mask = (torch.cat([v, v.new_zeros(len(x) - len(v), *v.shape[1:])]) for v in (y, mask))
+    return torch.cat([some, x[n:]]), y, mask
 
-# %% ../nbs/02_data.ipynb #4d5c908c
 def planted(
     name: str, # planted:SET; few:SET for defects on one of four instead of three
     size: int, # height and width asked for, in pixels
@@ -426,6 +424,7 @@ def planted(
     x, y, mask = (fewer if kind == 'few' else plant)(images.x[own])
     return replace(images[own], name=name, classes=['normal', *KINDS], x=x, y=y, mask=mask)
 
+# %% ../nbs/02_data.ipynb #89879bc5
 def shuffled(
     name: str, # shuffled:SET
     size: int, # height and width asked for, in pixels
@@ -436,7 +435,6 @@ def shuffled(
     gen = torch.Generator().manual_seed(0)
     return replace(images, name=name, y=images.y[torch.randperm(len(images.y), generator=gen)])
 
-# %% ../nbs/02_data.ipynb #89879bc5
 def load(
     name: str, # one of `SETS`
     size: int, # height and width asked for, in pixels

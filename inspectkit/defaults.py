@@ -439,8 +439,8 @@ def without_defects(
     root, classes = class_folders(params['data'])
     if len(classes) > 1: return []
     what = f'its one folder, {classes[0]}, is' if classes else 'its images, in no folders, are'
-    why = f'no defects found: {what} taken as good parts; scratches, stains and blobs are planted on one of four of them, which are ' \
-          'kept for limit and test. The numbers are about these and not about real defects'
+    why = f'no defects found: {what} taken as good parts; scratches, stains and blobs are planted on one of four of ' \
+          'them, which are kept for limit and test. The numbers are about these and not about real defects'
     rows = [dict(name='data', value=f"few:{params['data']}", why=why)]
     if params['normal'] in classes: rows.append(dict(name='normal', value='', why='good parts are then called normal'))
     return rows
@@ -457,8 +457,8 @@ def settle(
     given = given_names(cell.get('In', [])) # none where a plan asks, or a person has edited the cell
     rows = without_defects(params) if notebook == 'run_anomaly' else []
     if cell['__name__'] == 'checks' and (rows or params['model'] == 'auto'):
-        raise ValueError(f"data={params['data']!r}, model={params['model']!r}: a plan names its results before they are "
-                         "made, so it has to say what would be chosen; one run by itself prints that")
+        raise ValueError(f"data={params['data']!r}, model={params['model']!r}: a plan names its results before they "
+                         "are made, so it has to say what would be chosen; one run by itself prints that")
     params = params | {r['name']: r['value'] for r in rows}
     cell.update({r['name']: r['value'] for r in rows})
     if params['model'] != 'auto': return params, [r['why'] for r in rows[:1]], rows

@@ -246,9 +246,9 @@ onnxruntime, pillow and numpy, and no network.
 
 ## Is it what was trained?
 
-Compared with the trained network on {n} pictures, of odd sizes, in grey and in colour, {near} of them at a limit or within
-{percent:g} % of one: the score s of `judge.py` differs by at most {off:.1e}, of a score above 1 by at most {relative:.1e} of
-itself, and s/(1 + s), which is from 0 to 1, by at most {bounded:.1e}. {flips} decisions differ.
+Compared with the trained network on {n} pictures, of odd sizes, in grey and in colour, {near} of them at a limit or
+within {percent:g} % of one: the score s of `judge.py` differs by at most {off:.1e}, of a score above 1 by at most
+{relative:.1e} of itself, and s/(1 + s), which is from 0 to 1, by at most {bounded:.1e}. {flips} decisions differ.
 
 ## What it is not for
 
