@@ -15,9 +15,14 @@ def kept(path):
     if not isinstance(path, (str, bytes, os.PathLike)): return False
     path = os.path.abspath(os.fsdecode(path))
     return path == os.environ['KEPT'] or path.startswith(os.environ['KEPT'] + '/')
+def opened(args): # folders that a name may be relative to
+    for n in args:
+        try:
+            if type(n) is int and n > 2: yield os.readlink(f'/proc/self/fd/{n}')
+        except OSError: pass # another number
 def refuse(event, args):
     if event == 'open' and isinstance(args[2], int) and args[2] & WRITE and kept(args[0]): to, why = args[0], 30
-    elif event in CHANGE and any(map(kept, args)): to, why = args[0], 30
+    elif event in CHANGE and any(map(kept, (*args, *opened(args)))): to, why = args[0], 30
     else:
         if event in ('socket.connect', 'socket.sendto'): to = args[1]
         elif event in ('socket.getaddrinfo', 'socket.gethostbyname'): to = args[0]
