@@ -73,7 +73,8 @@ def test_training_skips_and_counts(trained, folder):
 
 
 def test_good_parts_and_defects(papermill, root, folder, trained, tmp_path):
-    run, file = left(papermill, root, tmp_path, 'run_anomaly', '-p', 'data', f'folder:{folder[0]}', '-p', 'image_size', 64)
+    run, file = left(papermill, root, tmp_path, 'run_anomaly', '-p', 'data', f'folder:{folder[0]}',
+                     '-p', 'image_size', 64)
     assert run['metrics']['chosen'] and trained[0]['metrics']['chosen'] # both looked at each file, and chose
     own, theirs = (r['env']['data']['audit']['skipped'] for r in (run, trained[0]))
     assert own == theirs # all of them, see above
