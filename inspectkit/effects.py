@@ -100,7 +100,7 @@ def swaps(
     start: Tensor, # (n,) number of the start of each network, the augmented ones first
     k: int, # of them augmented
     at_most: int = 4096, # where there are more, that many are drawn
-) -> Tensor: # (C, 2, n) exchanges of augmented networks with the baselines of their starts, or a seeded draw; none first
+) -> Tensor: # (C, 2, n) exchanges of augmented networks with baselines of their starts, or a seeded draw; none first
     "The labellings of a paired test; networks without a partner of their start stay."
     pair = [(a, k + b) for a in range(k) for b in (start[k:] == start[a]).nonzero()[:1, 0].tolist()]
     if 2**len(pair) <= at_most: gone = (torch.arange(2**len(pair))[:, None] >> torch.arange(len(pair))) % 2 == 1
@@ -130,6 +130,7 @@ def redrawn(
     w[:, 0, :k], w[:, 1, k:] = few, many
     return torch.from_numpy(w), torch.from_numpy(images).double()
 
+# %% ../nbs/25_effects.ipynb #a9073fba
 def at_least(
     values: Tensor, # (C,) under every labelling, the true one first
 ) -> float: # p, in (0, 1]
@@ -185,7 +186,7 @@ def shift(
     k: int, # augmented networks
     start: Tensor, # (n,) number of the start of each
     times: int = 400, # redraws for the interval
-) -> dict: # base, mean of the baselines; shift, low, high; p of the paired test, p_all, two-sided; n augmented, m baselines
+) -> dict: # base, mean of baselines; shift, low, high; p of the paired test, p_all, two-sided; n augmented, m baselines
     "How far a network's own number moves with augmentation."
     n = len(v)
     def differ(means, w): # (R or 1, n), (R, 2, n)

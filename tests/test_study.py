@@ -136,14 +136,14 @@ def metrics(root):
 
 def test_killed_at_random_moments(root, plan):
     "KILLS=20 is what was promised; three of them are enough for every day."
-    params = dict(model='cnn5', image_size=32, n_images=120, epochs=24, dropout=[.3], units=[16, 8])
+    params = dict(model='cnn5', image_size=64, n_images=60, epochs=12, dropout=[.3], units=[16, 8])
     plan(dict(notebook='nbs/run_experiment.ipynb', memory=4, params=params, grid=dict(seed=[0, 1, 2])))
     seed = int(os.environ.get('KILL_SEED', time.time()))
     rng, kills, resumed, kept = random.Random(seed), int(os.environ.get('KILLS', 3)), 0, {}
     for k in range(kills):
         p = subprocess.Popen(line('make', '--jobs', '2'), cwd=root, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL, start_new_session=True)
-        try: p.wait(rng.uniform(1, 15))
+        try: p.wait(rng.uniform(1, 20))
         except subprocess.TimeoutExpired: os.killpg(p.pid, signal.SIGKILL)
         p.wait()
         now = {f.name: f.read_bytes() for f in (root/'runs'/STUDY).glob('*.json')}

@@ -1,7 +1,7 @@
 """Kernels that start in a moment: one process imports the large packages, and each kernel is forked from it.
 
-Of the seconds that a small notebook takes most are imports. Only packages of others are imported here; the project itself
-is imported anew by each kernel. `nbdev_test` and every kernel outside of the tests start the usual way."""
+Of the seconds that a small notebook takes most are imports. Only packages of others are imported here, the project
+itself anew by each kernel. `nbdev_test` and every kernel outside of the tests start the usual way."""
 import atexit, gc, json, os, select, signal, socket, struct, sys
 
 SLOW = ('torch', 'torchvision', 'captum.attr', 'timm', 'pandas', 'scipy.stats', 'sklearn.metrics', 'matplotlib.figure',
@@ -44,7 +44,7 @@ def kernel(asked, fds):
     for n, fd in enumerate(fds): os.dup2(fd, n)
     os.chdir(asked['cwd'])
     os.environ.clear()
-    os.environ.update({k: v for k, v in asked['env'].items() if k != 'JPY_PARENT_PID'}) # its parent is another one
+    os.environ.update(asked['env'] | dict(JPY_PARENT_PID=str(os.getppid()))) # else it sees that its parent is another
     sys.argv = ['ipykernel_launcher', *asked['args']]
     try: __import__('ipykernel.kernelapp').kernelapp.launch_new_instance()
     finally:
