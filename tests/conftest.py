@@ -9,7 +9,8 @@ ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 BACKEND = dict(MPLBACKEND='module://matplotlib_inline.backend_inline') # read when Matplotlib is imported
 
-LONG = 'test_study', 'test_fuzz', 'test_inspect', 'test_anomaly', 'test_resume', 'test_search' # minutes each
+LONG = ('test_study', 'test_search', 'test_inspect', 'test_fuzz', 'test_offline', 'test_site', 'test_members',
+        'test_duplicates', 'test_augmentation', 'test_defaults') # half a minute or more each
 
 
 def pytest_collection_modifyitems(items):
@@ -20,15 +21,14 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope='session', autouse=True)
 def warm_kernels():
-    "Whatever the tests start has its kernels from here, but where the environment of a kernel is another."
-    if os.name != 'posix': yield; return
+    "Whatever the tests start has its kernels from here, but where their environment is another."
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         address = str(Path(folder)/'s')
         patch.setenv('PYTHONPATH', '') # as the kernels have it
         patch.setenv('JUPYTER_PATH', folder)
         warm.kernelspec(Path(folder), address)
         server = subprocess.Popen([sys.executable, warm.__file__, address], env=os.environ | BACKEND)
-        yield
+        yield address
         server.kill(); server.wait()
 
 
@@ -37,11 +37,11 @@ def root(): return ROOT
 
 
 @pytest.fixture(scope='session')
-def papermill():
+def papermill(warm_kernels):
     "Call papermill as on the command line; stdin closed, for on a pipe it would read the notebook from there."
     def call(*args, cwd=ROOT, env={}, **kw):
-        return subprocess.run([str(BIN/'papermill'), *map(str, args)], cwd=cwd, stdin=subprocess.DEVNULL, timeout=300,
-                              capture_output=True, text=True, env=os.environ | dict(PYTHONPATH='') | env, **kw)
+        return subprocess.run(warm.line(warm_kernels, 'papermill', *map(str, args)), cwd=cwd, stdin=subprocess.DEVNULL,
+                              timeout=300, capture_output=True, text=True, env=os.environ | env, **kw)
     return call
 
 

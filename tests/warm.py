@@ -1,25 +1,32 @@
-"""Kernels that start in a moment: one process imports the large packages, and each kernel is forked from it.
+"""Kernels and Papermill that start in a moment: one process imports the large packages, and each is forked from it.
 
 Of the seconds that a small notebook takes most are imports. Only packages of others are imported here, the project
-itself anew by each kernel. `nbdev_test` and every kernel outside of the tests start the usual way."""
-import atexit, gc, json, os, select, signal, socket, struct, sys
+itself anew by each kernel. `nbdev_test` and everything outside of the tests start the usual way."""
+import atexit, gc, json, os, select, signal, socket, struct, sys, traceback
+from importlib import import_module
 
 SLOW = ('torch', 'torchvision', 'captum.attr', 'timm', 'pandas', 'scipy.stats', 'sklearn.metrics', 'matplotlib.figure',
-        'matplotlib.backends.backend_agg', 'optuna', 'ipykernel.kernelapp')
-ALIKE = 'PYTHONPATH', 'PYTHONHASHSEED', 'OMP_NUM_THREADS', 'CUDA_VISIBLE_DEVICES' # what an import may have read
+        'matplotlib.backends.backend_agg', 'optuna', 'papermill.cli', 'ipykernel.kernelapp')
+ALIKE = 'PYTHONHASHSEED', 'OMP_NUM_THREADS', 'CUDA_VISIBLE_DEVICES' # what an import may have read
+START = dict(papermill=('papermill.cli', 'papermill'),
+             ipykernel_launcher=('ipykernel.kernelapp', 'launch_new_instance'))
+
+
+def line(address, *args): # a module of START and its arguments
+    return [sys.executable, '-S', __file__, address, *(os.environ.get(k, '') for k in ALIKE), *args]
 
 
 def kernelspec(folder, address): # in which Jupyter finds this before its own, with JUPYTER_PATH
     there = folder/'kernels'/'python3'
     there.mkdir(parents=True)
-    argv = [sys.executable, '-S', __file__, address, *(os.environ.get(k, '') for k in ALIKE), '-f', '{connection_file}']
+    argv = line(address, 'ipykernel_launcher', '-f', '{connection_file}')
     (there/'kernel.json').write_text(json.dumps(dict(argv=argv, display_name='Python 3', language='python')))
 
 
 def client(address, *given):
-    "What Jupyter starts and sends signals to; where the imports would have been others, the usual kernel."
-    alike, args = given[:len(ALIKE)], given[len(ALIKE):] # of the kernel: its connection file, what Papermill adds
-    usual = [sys.executable, '-m', 'ipykernel_launcher', *args]
+    "What is started and gets the signals; where the imports would have been others, the usual command."
+    alike, args = given[:len(ALIKE)], given[len(ALIKE):]
+    usual = [sys.executable, '-m', *args]
     if tuple(os.environ.get(k, '') for k in ALIKE) != alike: os.execv(usual[0], usual)
     server, parent = socket.socket(socket.AF_UNIX), os.getppid()
     try: server.connect(address)
@@ -38,42 +45,55 @@ def caller(pid):
     return int(open(file).read()) if os.path.exists(file) else pid
 
 
-def kernel(asked, fds):
-    "In the forked process: be what `python -m ipykernel_launcher` is."
+def become(asked, fds):
+    "In the forked process: be what `python -m` would have made of it."
     os.setsid()
     for n, fd in enumerate(fds): os.dup2(fd, n)
     os.chdir(asked['cwd'])
     os.environ.clear()
-    os.environ.update(asked['env'] | dict(JPY_PARENT_PID=str(os.getppid()))) # else it sees that its parent is another
-    sys.argv = ['ipykernel_launcher', *asked['args']]
-    try: __import__('ipykernel.kernelapp').kernelapp.launch_new_instance()
+    os.environ.update(asked['env'] | dict(JPY_PARENT_PID=str(os.getppid()))) # whose end a kernel watches
+    sys.argv, code = asked['args'], 1
+    try:
+        if more := os.environ.get('PYTHONPATH'):
+            sys.path[:0] = more.split(os.pathsep)
+            try: import_module('sitecustomize')
+            except ModuleNotFoundError: pass # there is none
+        module, function = START[sys.argv[0]]
+        getattr(import_module(module), function)()
+        code = 0
+    except SystemExit as e: code = e.code if isinstance(e.code, int) else int(e.code is not None)
+    except BaseException: traceback.print_exc()
     finally:
         atexit._run_exitfuncs()
         sys.stdout.flush(); sys.stderr.flush()
-        os._exit(0)
+        os._exit(code)
+
+
+def begin(c, address):
+    "Fork for one client; the process, which leads a group of its own."
+    head, fds, _, _ = socket.recv_fds(c, 1, 3)
+    asked = json.loads(head + c.makefile('rb').readline())
+    pid = os.fork()
+    if not pid: become(asked, fds)
+    for fd in fds: os.close(fd)
+    asks = struct.unpack('3i', c.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+    with open(f'{address}.{pid}', 'w') as f: f.write(str(asks))
+    return pid
 
 
 def serve(address):
-    "Fork a kernel for each that asks; a client that is gone takes its kernel with it."
+    "Fork for each client that asks; one that is gone takes its process with it."
     listener, own, parent = socket.socket(socket.AF_UNIX), {}, os.getppid()
     listener.bind(address); listener.listen(64) # who comes before the imports are done waits
     sys.path[:] = sys.path[1:]
-    for name in SLOW: __import__(name)
+    os.environ['JPY_PARENT_PID'] = str(os.getpid()) # read when ipykernel is imported
+    for name in SLOW: import_module(name)
     gc.collect(); gc.freeze()
     while os.getppid() == parent:
         for s in select.select([listener, *own], [], [], .02)[0]:
             if s is listener:
                 c = listener.accept()[0]
-                head, fds, _, _ = socket.recv_fds(c, 1, 3)
-                asked = json.loads(head + c.makefile('rb').readline())
-                pid = os.fork()
-                if not pid:
-                    listener.close()
-                    kernel(asked, fds)
-                own[c] = pid
-                asks = struct.unpack('3i', c.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
-                with open(f'{address}.{pid}', 'w') as f: f.write(str(asks))
-                for fd in fds: os.close(fd)
+                own[c] = begin(c, address)
             elif number := s.recv(1): os.kill(own[s], number[0])
             else: os.killpg(own[s], signal.SIGKILL)
         for c, pid in list(own.items()):
