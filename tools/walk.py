@@ -82,10 +82,10 @@ if __name__ == '__main__':
     call('audit', 'run_audit', data=photos)
     for f in OLD.rglob('*'): # what the audit said is to be fixed first
         if f.name.startswith(('コピー', 'DSC_', 'メモ')): f.unlink()
-    first = call('first', 'run_experiment', model='auto', data=photos)
-    call('chance', 'run_experiment', model='auto', data=f'shuffled:{photos}')
+    first = call('first', 'run_experiment', data=photos)
+    call('chance', 'run_experiment', data=f'shuffled:{photos}')
     call('where', 'run_explain', run=first)
-    few = call('few', 'run_anomaly', model='auto', data=photos)
+    few = call('few', 'run_anomaly', data=photos)
     call('lot', 'run_inspect', run=first, images=NEW)
     lot = call('lot-few', 'run_inspect', run=few, images=NEW, lang='ja')
     if shutil.which('chromium'): blurred(Path(lot).with_suffix('.html'), Path('images', f'{STUDY}.png'))
