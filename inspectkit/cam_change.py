@@ -261,10 +261,10 @@ def lag_sums(
     left, s, right = torch.linalg.svd(down.flatten(0, 1).T, full_matrices=False) # of (2H - 1, h*h)
     some = s > 1e-9*s[0] # of 49 columns 22 are independent: the others are 0 but for rounding
     rows, mixed = (left*s)[:, some].float().contiguous(), right[some].float()
-    many = max(1, 2**20//(len(rows)*across.shape[-1])) # at a time, so that a processor's cache holds them
-    for a, b in zip(a.float().split(many), b.float().split(many)):
+    many = max(1, 2**19//(len(rows)*across.shape[-1])) # at a time, so that a processor's cache holds them
+    for a, b in zip(*(v.float().split(max(32, many)) for v in (a, b))):
         sums = mixed @ torch.einsum('nij,jlx,nkl->nikx', a, across.float(), b).flatten(1, 2) # (n, 22, 2W - 1)
-        yield (rows @ sums).numpy()
+        yield from ((rows @ s).numpy() for s in sums.split(many))
 
 def lag_sums_by_fourier(a, b, size=None): # as lag_sums
     "Cross-correlation of enlarged maps by fast Fourier transform."
