@@ -159,9 +159,9 @@ def ranks(
     order = np.lexsort(((level & 0xffff).astype(np.uint16), (level >> 16).astype(np.uint16)))
     level = level[order]
     first = np.append(0, np.flatnonzero(level[1:] != level[:-1]) + 1) # of each group of equals
-    n = np.diff(first, append=len(level))
+    end = np.append(first[1:], len(level))
     out = np.empty(len(level))
-    out[order] = np.repeat(2.*first + n - len(level), n)
+    out[order] = np.repeat((first + end - len(level)).astype(float), end - first)
     return out
 
 def rank_correlation(a, b): # pixels of two maps, as in ranks; a number in [-1, 1], nan where either is
