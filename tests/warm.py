@@ -2,7 +2,7 @@
 
 Of the seconds that a small notebook takes most are imports. Only packages of others are imported here, the project
 itself anew by each kernel. `nbdev_test` and everything outside of the tests start the usual way."""
-import atexit, gc, json, os, select, signal, socket, struct, sys, traceback
+import atexit, gc, json, os, resource, select, signal, socket, struct, sys, traceback
 from importlib import import_module
 
 SLOW = ('torch', 'torchvision', 'captum.attr', 'timm', 'pandas', 'scipy.stats', 'sklearn.metrics', 'matplotlib.figure',
@@ -24,10 +24,11 @@ def kernelspec(folder, address): # in which Jupyter finds this before its own, w
 
 
 def client(address, *given):
-    "What is started and gets the signals; where the imports would have been others, the usual command."
+    "What is started and gets the signals; the usual command where imports would be others or memory is limited."
     alike, args = given[:len(ALIKE)], given[len(ALIKE):]
     usual = [sys.executable, '-m', *args]
-    if tuple(os.environ.get(k, '') for k in ALIKE) != alike: os.execv(usual[0], usual)
+    limited = resource.getrlimit(resource.RLIMIT_DATA)[0] != resource.RLIM_INFINITY # a fork of another has no limit
+    if limited or tuple(os.environ.get(k, '') for k in ALIKE) != alike: os.execv(usual[0], usual)
     server, parent = socket.socket(socket.AF_UNIX), os.getppid()
     try: server.connect(address)
     except OSError: os.execv(usual[0], usual) # it is gone
