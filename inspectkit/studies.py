@@ -202,8 +202,9 @@ def states(
     "What is there of a plan. A run is expected to take what the others of its group took, or what the plan says."
     def source(params): return params.get('data', ''), params.get('trim', 'none')
     def files_of(data, trim):
+        if not data: return '' # and PyTorch is not waited for
         from inspectkit.trim import files_hash_trimmed
-        with contextlib.suppress(OSError): return files_hash_trimmed(data, trim) if data else ''
+        with contextlib.suppress(OSError): return files_hash_trimmed(data, trim)
         return ''
     codes = {nb: code_hash(nb) for nb in {r['notebook'] for r in lines}}
     files = {s: files_of(*s) for s in {source(r['params']) for r in lines if r['path'].exists()}}

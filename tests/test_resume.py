@@ -5,7 +5,7 @@ import psutil, pytest, torch
 
 NOTEBOOK = 'nbs/run_experiment.ipynb'
 STUDY = '_test_resume'
-ARGS = ['-p', 'model', 'cnn5', '-p', 'image_size', '64', '-p', 'n_images', '60',
+ARGS = ['-p', 'model', 'cnn5', '-p', 'image_size', '64', '-p', 'n_images', '0',
         '-p', 'epochs', '12', '-p', 'threads', '1', '-p', 'dropout', '0.3',
         '-y', 'units: [16, 8]'] # small layers: a checkpoint after every epoch
 
@@ -34,10 +34,11 @@ def wait_for_epochs(folder, n, process):
     raise TimeoutError('no checkpoint')
 
 
-def test_sigkill_and_again(root, papermill, tmp_path):
+def test_sigkill_and_again(root, papermill, photos, tmp_path):
+    given = [*ARGS, '-p', 'data', f'folder:{photos}']
     folder = root/'runs'/STUDY
     command = str(Path(sys.executable).parent/'papermill')
-    call = [command, NOTEBOOK, str(tmp_path/'a.ipynb'), *ARGS, '-p', 'study', STUDY]
+    call = [command, NOTEBOOK, str(tmp_path/'a.ipynb'), *given, '-p', 'study', STUDY]
     with open(tmp_path/'log', 'w') as log:
         p = subprocess.Popen(call, cwd=root, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     checkpoint = wait_for_epochs(folder, 2, p)
@@ -48,10 +49,10 @@ def test_sigkill_and_again(root, papermill, tmp_path):
     assert not list(folder.glob('*.json')), 'it was to be killed before its end'
     done = len(torch.load(checkpoint, weights_only=True)['history'])
     assert 2 <= done < 12, 'it was to be killed in the middle'
-    r = papermill(NOTEBOOK, tmp_path/'b.ipynb', *ARGS, '-p', 'study', STUDY, '--log-output')
+    r = papermill(NOTEBOOK, tmp_path/'b.ipynb', *given, '-p', 'study', STUDY, '--log-output')
     assert r.returncode == 0, r.stderr[-3000:]
     assert f'going on after epoch {done}, from ' in r.stderr, 'it began anew'
-    r = papermill(NOTEBOOK, tmp_path/'c.ipynb', *ARGS, '-p', 'study', STUDY + '2')
+    r = papermill(NOTEBOOK, tmp_path/'c.ipynb', *given, '-p', 'study', STUDY + '2')
     assert r.returncode == 0, r.stderr[-3000:]
     assert metrics(folder) == metrics(root/'runs'/(STUDY + '2'))
     assert not list(folder.glob('*.ckpt')) and not list(folder.glob('.*.part'))

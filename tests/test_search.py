@@ -9,7 +9,7 @@ from warm import caller
 
 BIN = Path(sys.executable).parent
 STUDY, N = '_test_search', 6
-GIVEN = dict(n_trials=N, epochs=4, n_images=60, prune=False, beat=.5, grace=3, study=STUDY)
+GIVEN = dict(n_trials=N, epochs=4, n_images=0, prune=False, beat=.5, grace=3, study=STUDY)
 ARGS = [str(a) for k, v in GIVEN.items() for a in ('-p', k, v)]
 
 
@@ -57,10 +57,10 @@ def watched(root, url):
 
 
 @pytest.mark.parametrize('where', ['sqlite', 'journal', 'postgres'])
-def test_two_workers_one_killed(root, tmp_path, where, request):
+def test_two_workers_one_killed(root, tmp_path, photos, where, request):
     url = request.getfixturevalue(where)
     request.getfixturevalue('sqlite') # removes what is left
-    args = [*ARGS, '-p', 'storage', url] if url else ARGS
+    args = [*ARGS, '-p', 'data', f'folder:{photos}', *(['-p', 'storage', url] if url else [])]
     def worker(i):
         call = [str(BIN/'papermill'), 'nbs/run_search.ipynb', str(tmp_path/f'{i}.ipynb'), *args, '--no-progress-bar']
         quiet = dict(stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -88,9 +88,10 @@ def test_two_workers_one_killed(root, tmp_path, where, request):
     assert [t['number'] for t in found] == [t.number for t in ended]
 
 
-def test_a_finished_search_is_made_again_by_other_code(root, papermill, sqlite, tmp_path):
+def test_a_finished_search_is_made_again_by_other_code(root, papermill, sqlite, photos, tmp_path):
     "As every run is; one that is not finished, or whose trials others share, asks first."
-    few = ['-p', 'n_trials', 1, '-p', 'epochs', 1, '-p', 'n_images', 60, '-p', 'study', STUDY]
+    few = ['-p', 'n_trials', 1, '-p', 'epochs', 1, '-p', 'n_images', 0, '-p', 'study', STUDY,
+           '-p', 'data', f'folder:{photos}']
     def search(): return papermill('nbs/run_search.ipynb', tmp_path/'o.ipynb', *few)
     assert search().returncode == 0
     file, = (root/'runs'/STUDY).glob('*.json')

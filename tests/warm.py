@@ -7,7 +7,8 @@ from importlib import import_module
 
 SLOW = ('torch', 'torchvision', 'captum.attr', 'timm', 'pandas', 'scipy.stats', 'sklearn.metrics', 'matplotlib.figure',
         'matplotlib.backends.backend_agg', 'optuna', 'papermill.cli', 'ipykernel.kernelapp')
-ALIKE = 'PYTHONHASHSEED', 'OMP_NUM_THREADS', 'CUDA_VISIBLE_DEVICES' # what an import may have read
+ALIKE = 'PYTHONHASHSEED', 'CUDA_VISIBLE_DEVICES' # what an import may have read
+LEAST = 1_500_000_000 # bytes: what is imported takes 1 GB of them
 START = dict(papermill=('papermill.cli', 'papermill'),
              ipykernel_launcher=('ipykernel.kernelapp', 'launch_new_instance'))
 
@@ -24,15 +25,15 @@ def kernelspec(folder, address): # in which Jupyter finds this before its own, w
 
 
 def client(address, *given):
-    "What is started and gets the signals; the usual command where imports would be others or memory is limited."
+    "What is started and gets the signals; the usual command where imports would be others or memory hardly holds them."
     alike, args = given[:len(ALIKE)], given[len(ALIKE):]
     usual = [sys.executable, '-m', *args]
-    limited = resource.getrlimit(resource.RLIMIT_DATA)[0] != resource.RLIM_INFINITY # a fork of another has no limit
-    if limited or tuple(os.environ.get(k, '') for k in ALIKE) != alike: os.execv(usual[0], usual)
+    limit = resource.getrlimit(resource.RLIMIT_DATA)
+    if 0 <= limit[0] < LEAST or tuple(os.environ.get(k, '') for k in ALIKE) != alike: os.execv(usual[0], usual)
     server, parent = socket.socket(socket.AF_UNIX), os.getppid()
     try: server.connect(address)
     except OSError: os.execv(usual[0], usual) # it is gone
-    asked = json.dumps(dict(cwd=os.getcwd(), env=dict(os.environ), args=args)).encode() + b'\n'
+    asked = json.dumps(dict(cwd=os.getcwd(), env=dict(os.environ), args=args, limit=limit)).encode() + b'\n'
     socket.send_fds(server, [asked[:1]], [0, 1, 2])
     server.sendall(asked[1:])
     for number in signal.SIGINT, signal.SIGTERM: signal.signal(number, lambda n, _: server.sendall(bytes([n])))
@@ -50,9 +51,12 @@ def become(asked, fds):
     "In the forked process: be what `python -m` would have made of it."
     os.setsid()
     for n, fd in enumerate(fds): os.dup2(fd, n)
+    resource.setrlimit(resource.RLIMIT_DATA, asked['limit'])
     os.chdir(asked['cwd'])
     os.environ.clear()
     os.environ.update(asked['env'] | dict(JPY_PARENT_PID=str(os.getppid()))) # whose end a kernel watches
+    if threads := asked['env'].get('OMP_NUM_THREADS'): # was read when PyTorch was imported
+        sys.modules['torch'].set_num_threads(int(threads))
     sys.argv, code = asked['args'], 1
     try:
         if more := os.environ.get('PYTHONPATH'):
