@@ -5,7 +5,7 @@ papers/*.ipynb  the reports, with an anchor at each cell that settles a claim
 pages/walkthrough.ipynb  the walk-through, a report of no paper
 api/_*.md       tables that pages include: the tally, the claims, the runs
 """
-import ast, html, inspect, json, os, re, shutil
+import ast, functools, gc, html, inspect, json, os, re, shutil
 from importlib.util import find_spec
 from pathlib import Path
 import nbdev.showdoc
@@ -91,15 +91,18 @@ def settled(report):
     return next((d for d in data if 'made_from' in d), {})
 
 
+@functools.cache
 def patterns(source):
-    "Ids of claims, or patterns of ids, in a cell that judges: the more of it is literal, the surer; longest first."
-    if not re.search(r'judged\[|judged \|=|setting\(', source): return
+    "Ids of claims, or patterns of ids, in a cell that judges, and how sure: the more of it is literal, the surer."
+    found = []
+    if not re.search(r'judged\[|judged \|=|setting\(', source): return found
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield re.escape(node.value), len(node.value) + 99
+            found.append((re.escape(node.value), len(node.value) + 99))
         if isinstance(node, ast.JoinedStr):
             parts = [v.value if isinstance(v, ast.Constant) else None for v in node.values]
-            yield ''.join('.+' if p is None else re.escape(p) for p in parts), sum(len(p or '') for p in parts)
+            found.append((''.join('.+' if p is None else re.escape(p) for p in parts), sum(len(p or '') for p in parts)))
+    return found
 
 
 def cell_of(claim, cells):
@@ -233,11 +236,13 @@ def run_tables(root):
     parts = []
     for study in studies(root):
         runs, rows = load_runs(study), []
-        alike = [[r['params'] for r in runs if set(r['params']) == set(own['params'])] for own in runs]
-        for f, r, others in zip(sorted((root/'runs'/study).glob('*.json')), runs, alike):
+        seen = {} # of each parameter, in runs that have the same ones: its values
+        for p in (r['params'] for r in runs):
+            for k, v in p.items(): seen.setdefault((k, frozenset(p)), set()).add(str(v))
+        for f, r in zip(sorted((root/'runs'/study).glob('*.json')), runs):
             p, env = r['params'], r['env']
             varied = ', '.join(f'{k} {v}' for k, v in p.items()
-                               if v not in ('', [], 'none') and len({str(q[k]) for q in others}) > 1)
+                               if v not in ('', [], 'none') and len(seen[k, frozenset(p)]) > 1)
             rows.append([f'<a href="../runs/{study}/{f.name}">{f.stem}</a>', html.escape(varied),
                          scored(r['metrics']), f'{took(r):.1f}', env['device'],
                          (env['commit'] or '')[:8]])
@@ -269,3 +274,4 @@ if __name__ == '__main__':
     texts = dict(tally=tally(table, pages), claims=claim_table(table, where), runs=run_tables(root), times=times(root))
     for name, text in texts.items(): (root/'api'/f'_{name}.md').write_text(text, encoding='utf-8')
     print(f'{len(table)} claims, {len(where)} of them with ours')
+    gc.freeze() # each shell that ran a module's cells collects garbage at the end, a second each
