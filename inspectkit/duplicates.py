@@ -122,7 +122,9 @@ def level(
     g: Tensor, # (N, S, S)
 ) -> Tensor: # (N, S, S) mean 0, standard deviation 1; a flat image is 0
     "Brightness and contrast alike."
-    return (g - g.mean((1, 2), keepdim=True))/g.std((1, 2), keepdim=True).clamp(min=1e-4) # 1e-4: a flat image
+    g = g - g.mean((1, 2), keepdim=True)
+    deviation = torch.linalg.vector_norm(g, dim=(1, 2), keepdim=True)/(g[0].numel() - 1)**.5
+    return g/deviation.clamp(min=1e-4) # 1e-4: a flat image
 
 def register(
     a: Tensor, # (N, S, S) laid upon
@@ -215,7 +217,7 @@ def found_pairs(
     pick = [*range(Z), *range(max(Z, k - OTHERS), k)]
     other, way, cut = other[:, pick], way[:, pick], cut[:, pick]
     pose, best = pose_of(CUTS[cut.flatten()]).view(N, -1, 4), {}
-    for i in tqdm(torch.arange(N).split(64), 'comparing images', delay=2, leave=False):
+    for i in tqdm(torch.arange(N).split(16), 'comparing images', delay=2, leave=False):
         similarity, fitted = compare(x, levels, i, other[i], way[i], pose[i], Z)
         for n, z in (similarity >= least).nonzero().tolist():
             key, s = tuple(sorted((int(i[n]), int(other[i[n], z])))), similarity[n, z].item()
