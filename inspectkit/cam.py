@@ -46,12 +46,13 @@ def tracked_from(
 # %% ../nbs/08_cam.ipynb #20657344
 def score_of(
     logits: Tensor, # (N, K)
-    target: Tensor = None, # (N,) class to explain; None for the predicted one
+    target: Tensor = None, # (N,) class to explain, or a function that gives it for logits; None for the predicted one
     of: str = 'logits', # the score: logits, before the softmax, or prob, after it
 ) -> Tensor: # (N,) score of the class
     "The number that a map explains."
     if of not in ('logits', 'prob'): raise ValueError(f"of={of!r} is not one of logits, prob")
     values = logits.softmax(1) if of == 'prob' else logits
+    if callable(target): target = target(logits.detach())
     if target is None: return values.gather(1, logits.argmax(1, keepdim=True))[:, 0]
     if target.shape != logits.shape[:1]:
         raise ValueError(f"need pairs: target is {tuple(target.shape)}, logits are {tuple(logits.shape)}")

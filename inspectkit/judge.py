@@ -16,7 +16,7 @@ from .anomaly import anomaly_map, centre_distance, hotelling, patch_vectors, pre
 from .shortcuts import remedied
 from .threshold import decide, one_each, safe_above, safe_below
 from .calibration import fit_temperature, log_prob, tempered
-from .cam import find_layer, tracked_from
+from .cam import grad_cam
 
 # %% ../nbs/31_judge.ipynb #f29d5192
 def scaled(
@@ -70,20 +70,15 @@ def with_maps(
     batch_size: int = 32, # images at once
 ) -> tuple: # score (N,), prob (N, K), and attr (N, h, w), Grad-CAM of the likeliest class that is not good, on the CPU
     "`through` and `inspectkit.cam.grad_cam` in one pass."
-    net, layer, kept, got, device = judge.net, find_layer(judge.net), [], [], judge.bad.device
-    hook = layer.register_forward_hook(lambda m, i, out: kept.append(out))
-    try:
-        with eval_mode(judge), tracked_from(net, layer), torch.enable_grad(), autocast(device.type, precision):
-            for b in x.split(batch_size):
-                kept.clear()
-                z = net(scaled(b.to(device), judge.mean, judge.std))
-                prob = (z.detach().float().double()/judge.temperature).softmax(1)
-                target = torch.where(judge.bad > 0, prob, -1.).argmax(1)
-                grad, = torch.autograd.grad(z.gather(1, target[:, None]).sum(), kept[-1])
-                A, G = kept[-1].detach().float(), grad.float()
-                got.append(((prob*judge.bad).sum(1), prob, (G.mean((2, 3), keepdim=True)*A).sum(1).relu()))
-    finally: hook.remove()
-    return tuple(torch.cat(v).cpu() for v in zip(*got))
+    probs, maps, device = [], [], judge.bad.device
+    def likeliest(logits): # of what is not good
+        probs.append((logits.float().double()/judge.temperature).softmax(1))
+        return torch.where(judge.bad > 0, probs[-1], -1.).argmax(1)
+    with eval_mode(judge), autocast(device.type, precision):
+        for b in x.split(batch_size):
+            maps.append(grad_cam(judge.net, scaled(b.to(device), judge.mean, judge.std), likeliest).float())
+    prob = torch.cat(probs)
+    return tuple(v.cpu() for v in ((prob*judge.bad).sum(1), prob, torch.cat(maps)))
 
 # %% ../nbs/31_judge.ipynb #7cdb9f26
 def by_code(
