@@ -23,17 +23,17 @@ def by_pixel(
     pairs: Tensor, # (P, 2) which two
     size: tuple = None, # height and width they are enlarged to; None for h and w
 ) -> dict: # mad, spearman, overlap: (P, N)
-    "What has to be summed pixel by pixel: each map is enlarged, ranked and cut once, not once a pair."
-    pixels = torch.stack([enlarge(scaled(c, size), size).flatten(1) for c in cam]) # (M, N, P)
-    r = torch.from_numpy(np.stack([np.full(len(v), math.nan) if math.isnan(v[0]) else ranks(v)
-                                   for v in pixels.flatten(0, 1).numpy()])).view_as(pixels)
-    r, high = r/r.norm(dim=-1, keepdim=True), (pixels >= .5 - 1e-9).double() # 1e-9: equal but for rounding is high
-    def one(i, j):
-        both = (high[i]*high[j]).sum(-1)
-        mad = (pixels[i] - pixels[j]).abs().mean(-1)
-        overlap = both/(high[i].sum(-1) + high[j].sum(-1) - both)
-        return mad, 1 - (r[i]*r[j]).sum(-1), torch.where(mad.isnan(), math.nan, 1 - overlap)
-    return dict(zip(('mad', 'spearman', 'overlap'), map(torch.stack, zip(*(one(i, j) for i, j in pairs.tolist())))))
+    "What has to be summed pixel by pixel: each map is enlarged, ranked and cut once, and all networks meet at once."
+    (i, j), found = pairs.T, []
+    for own in cam.swapaxes(0, 1).split(64): # some images, of all networks
+        pixels = torch.stack([enlarge(scaled(c, size), size).flatten(1) for c in own]) # (n, M, H*W)
+        r = torch.from_numpy(np.stack([np.full(len(v), math.nan) if math.isnan(v[0]) else ranks(v)
+                                       for v in pixels.flatten(0, 1).numpy()])).view_as(pixels)
+        r, high = r/r.norm(dim=-1, keepdim=True), (pixels >= .5 - 1e-9).double() # 1e-9: equal but for rounding is high
+        mad, shared, area = torch.cdist(pixels, pixels, 1)/pixels.shape[2], high @ high.mT, high.sum(-1)
+        overlap = torch.where(mad.isnan(), math.nan, shared/(area[:, :, None] + area[:, None] - shared))
+        found.append([v[:, i, j].T for v in (mad, 1 - r @ r.mT, 1 - overlap)])
+    return dict(zip(('mad', 'spearman', 'overlap'), (torch.cat(v, 1) for v in zip(*found))))
 
 # %% ../nbs/25_effects.ipynb #e2500006
 def between(

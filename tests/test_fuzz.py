@@ -33,7 +33,8 @@ def folder(tmp_path_factory, marked):
         (top/k).mkdir(parents=True)
         for kind in kinds:
             for f in sorted((marked/kind).glob('*.png'))[:20]: shutil.copy(f, top/k/f'{kind} {f.name}'); n += 1
-    images = [Image.open(f) for f in sorted((root_of('elpv')/'images').glob('*.png'))[::700]] # four photographs
+    four = sorted((root_of('elpv')/'images').glob('*.png'))[::700]
+    images = [Image.open(f).reduce(3) for f in four] # photographs, 100 x 100: hundreds of them are read
     for i, (name, data) in enumerate([*mutations(images, 560, 7), *odd(images[0]).items()]):
         (top/('良品' if i < 560 else '傷')/name.replace('/', '_')).write_bytes(data)
     n += i + 1
