@@ -37,7 +37,7 @@ reports: .venv/.installed
 	$(BIN)/python tools/reports.py --run
 
 lab: .venv/.installed
-	$(BIN)/jupyter lab nbs
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/nbs
 
 .venv/.installed: settings.ini pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else f"Python 3.11 to 3.13 is needed, this is {sys.version.split()[0]}: try make PYTHON=python3.12")'

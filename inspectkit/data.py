@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['MAX_PIXELS', 'MIN_SIDE', 'MAX_SCANS', 'MAX_BYTES', 'FORMATS', 'COPIED', 'PACKAGED', 'TRUTH', 'SETS', 'NORMAL',
            'Unusable', 'eight_bit', 'opened', 'upright', 'is_deep', 'picture', 'decode', 'Images', 'as_text', 'below',
-           'content', 'read_files', 'no_colour', 'together', 'gather', 'bare', 'root_of', 'check_name', 'hidden',
-           'natural', 'elpv', 'fastener', 'neu', 'folder', 'tiles_of', 'cifar', 'fewer', 'planted', 'shuffled', 'load',
-           'in_order', 'data_hash', 'files_hash', 'audit_counts', 'shares', 'draw', 'kfold', 'split']
+           'content', 'read_files', 'no_colour', 'together', 'gather', 'bare', 'own_folder', 'root_of', 'check_name',
+           'hidden', 'natural', 'elpv', 'fastener', 'neu', 'folder', 'tiles_of', 'cifar', 'fewer', 'planted',
+           'shuffled', 'load', 'in_order', 'data_hash', 'files_hash', 'audit_counts', 'shares', 'draw', 'kfold',
+           'split']
 
 # %% ../nbs/02_data.ipynb #14481d96
-import hashlib, io, json, os, re, stat, warnings
+import contextlib, hashlib, io, json, os, re, stat, warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +21,7 @@ import numpy as np, pandas as pd, torch
 from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
+from .runs import repo_root
 from .synthetic import KINDS, plant
 
 # %% ../nbs/02_data.ipynb #49952a36
@@ -260,12 +262,21 @@ def bare(
     "The set whose files are read."
     return bare(name.partition(':')[2]) if name.startswith(('planted:', 'few:', 'shuffled:')) else name
 
+def own_folder(
+    path: str, # absolute, or as seen from where you are, else from the project's top: JupyterLab starts inside nbs
+) -> Path: # whether it is there or not
+    "Where a folder of yours lies."
+    here = Path(path).expanduser()
+    with contextlib.suppress(FileNotFoundError): # there is no clone
+        if not here.exists() and (there := repo_root()/here).exists(): return there.resolve()
+    return here.resolve()
+
 def root_of(
     name: str, # one of `SETS`
 ) -> Path: # of its folder, whether it is there or not
     "Where a set lies; ValueError for an unknown name, FileNotFoundError for a package that is not installed."
     name = bare(name)
-    if name.startswith('folder:'): return Path(name.removeprefix('folder:')).expanduser().resolve()
+    if name.startswith('folder:'): return own_folder(name.removeprefix('folder:'))
     if name in COPIED:
         top = Path(os.environ.get('INSPECTKIT_DATA') or '~/.cache/inspectkit').expanduser().resolve()
         draw = top/'cifar10_small'
