@@ -136,8 +136,9 @@ def metrics(root):
 
 def test_killed_at_random_moments(root, plan, photos):
     "KILLS=20 is what was promised; three of them are enough for every day."
-    params = dict(model='cnn5', data=f'folder:{photos}', image_size=64, n_images=0, epochs=8, dropout=[.3])
-    plan(dict(notebook='nbs/run_experiment.ipynb', memory=4, params=params | dict(units=[16, 8]), grid=dict(seed=[0, 1])))
+    params = dict(model='cnn5', image_size=64, n_images=0, epochs=8, dropout=[.3], units=[16, 8])
+    params['data'] = f'folder:{photos}'
+    plan(dict(notebook='nbs/run_experiment.ipynb', memory=4, params=params, grid=dict(seed=[0, 1])))
     seed = int(os.environ.get('KILL_SEED', time.time()))
     rng, kills, resumed, kept = random.Random(seed), int(os.environ.get('KILLS', 3)), 0, {}
     for k in range(kills):
