@@ -1,5 +1,5 @@
 "What the tests share: the project's folder, images to read, and a way to run a notebook as a user does."
-import os, subprocess, sys, tempfile
+import functools, os, subprocess, sys, tempfile
 from pathlib import Path
 import pytest
 import warm
@@ -42,6 +42,20 @@ def papermill(warm_kernels):
     def call(*args, cwd=ROOT, env={}, **kw):
         return subprocess.run(warm.line(warm_kernels, 'papermill', *map(str, args)), cwd=cwd, stdin=subprocess.DEVNULL,
                               timeout=300, capture_output=True, text=True, env=os.environ | env, **kw)
+    return call
+
+
+@pytest.fixture(scope='session')
+def refusal():
+    "What the checks of a run notebook, which stand before all its work, say of some values; '' where nothing."
+    from papermill.cli import _resolve_type as as_given
+    from inspectkit.studies import checker, defaults
+    of = functools.cache(checker)
+    def call(notebook, *args): # as on the command line: -p name value
+        given = dict(zip(args[1::3], (as_given(str(v)) for v in args[2::3])))
+        try: of(notebook)(defaults(notebook) | given)
+        except (ValueError, FileNotFoundError) as e: return str(e)
+        return ''
     return call
 
 

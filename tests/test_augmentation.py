@@ -97,11 +97,15 @@ def test_a_search_with_two_aims(papermill, root, marked, tmp_path):
     (['-p', 'strength', 0.3], "augment='none' has no strength and no p"),
     (['-p', 'augment', 'blur', '-p', 'strength', 1.5], 'strength=1.5 must be above 0 and at most 1'),
     (['-p', 'augment', 'blur', '-p', 'p', -0.1], 'p=-0.1 must be from 0 to 1'),
-    (['-p', 'fine_layer', 'layer9'], "layer='layer9' is not in the network"),
-    (['-p', 'augment', 'colour'], 'changes nothing on grey images')])
-def test_refused(papermill, marked, tmp_path, given, message):
-    r = papermill('nbs/run_augmentation.ipynb', tmp_path/'out.ipynb', '-p', 'data', f'folder:{marked}', *TINY, *given)
-    assert r.returncode and message in r.stderr, r.stderr[-500:]
+    (['-p', 'fine_layer', 'layer9'], "layer='layer9' is not in the network")])
+def test_refused(refusal, given, message):
+    assert message in refusal('nbs/run_augmentation.ipynb', *TINY, *given)
+
+
+def test_refused_for_these_images(papermill, marked, tmp_path):
+    given = '-p', 'data', f'folder:{marked}', *TINY, '-p', 'augment', 'colour'
+    r = papermill('nbs/run_augmentation.ipynb', tmp_path/'out.ipynb', *given)
+    assert r.returncode and 'changes nothing on grey images' in r.stderr, r.stderr[-500:]
 
 
 def test_a_decision_from_runs_that_are_there(papermill, root, tmp_path):

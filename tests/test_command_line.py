@@ -80,26 +80,14 @@ def test_twice_the_same_from_another_folder_on_a_pipe(first, papermill, root, tm
     assert json.loads(r.stdout)['cells'] # the executed notebook went down the pipe
 
 
-WRONG = [
-    (['-p', 'model', 'alexnett'], "model='alexnett' is not one of cnn5, alexnet, resnet18, efficientnet_lite0"),
+WRONG = [ # to Papermill itself: a name, a place, and what the shell makes of a value
     (['-p', 'modle', 'alexnet'], "no parameter is called 'modle'; there are model, data"),
     (['-p', 'data', 'epvl'], "data='epvl' is not one of elpv, textile, elpv-mono, elpv-poly, "),
     (['-p', 'data', 'folder:/nowhere/at all'], 'there is no folder /nowhere/at all'),
-    (['-p', 'weights', 'imagenet'], "weights='imagenet' can't be had for cnn5"),
-    (['-p', 'epochs', '0'], 'epochs=0 must be at least 1'),
     (['-p', 'epochs', 'many'], "epochs='many' is str, needs int"),
     (['-p', 'lr', 'nan'], 'lr=nan is not a finite number'),
-    (['-p', 'fold', '5'], 'fold=5 must be from 0 to 4'),
-    (['-p', 'image_size', '8'], 'image_size=8 must be from 64 to 1024'),
-    (['-p', 'optimizer', 'adamm'], "optimizer='adamm' is not one of"),
-    (['-p', 'precision', 'fp16'], "precision='fp16' is not one of auto, bf16, fp32"),
-    (['-p', 'device', 'gpu'], "device='gpu' is not one of auto, cpu, cuda"),
-    (['-p', 'dropout', '1.5'], 'dropout=[1.5] of cnn5 needs 1 or 2 rates'),
-    (['-p', 'momentum', '0.9'], 'momentum=0.9 is of sgd and rmsprop, adam has none'),
     (['-p', 'dropout', '[0.1, 0.2]'], "a list: -y 'dropout: [...]'"),
     (['-p', 'study', '2026'], 'as text: -r study 2026'),
-    (['-p', 'seed', '5000000000'], 'seed=5000000000 must be from 0 to 4294967295'),
-    (['-p', 'scale_max', '0.05'], 'scale_max=0.05 must be from 0.1 to 10'),
     (['-p', 'study', '../etc'], "study='../etc' is to name a file or folder")]
 
 
@@ -112,6 +100,26 @@ def test_wrong_values_fail_at_once(papermill, tmp_path, args, message):
     cells = json.loads((tmp_path/'o.ipynb').read_text(encoding='utf-8'))['cells']
     ran = [c['execution_count'] for c in cells if 'history = fit(' in ''.join(c['source'])]
     assert ran == [None], 'it trained first'
+
+
+@pytest.mark.parametrize('args, message', [
+    (['-p', 'model', 'alexnett'], "model='alexnett' is not one of cnn5, alexnet, resnet18, efficientnet_lite0"),
+    (['-p', 'weights', 'imagenet'], "weights='imagenet' can't be had for cnn5"),
+    (['-p', 'epochs', '0'], 'epochs=0 must be at least 1'),
+    (['-p', 'fold', '5'], 'fold=5 must be from 0 to 4'),
+    (['-p', 'image_size', '8'], 'image_size=8 must be from 64 to 1024'),
+    (['-p', 'optimizer', 'adamm'], "optimizer='adamm' is not one of"),
+    (['-p', 'precision', 'fp16'], "precision='fp16' is not one of auto, bf16, fp32"),
+    (['-p', 'device', 'gpu'], "device='gpu' is not one of auto, cpu, cuda"),
+    (['-p', 'dropout', '1.5'], 'dropout=[1.5] of cnn5 needs 1 or 2 rates'),
+    (['-p', 'momentum', '0.9'], 'momentum=0.9 is of sgd and rmsprop, adam has none'),
+    (['-p', 'seed', '5000000000'], 'seed=5000000000 must be from 0 to 4294967295'),
+    (['-p', 'scale_max', '0.05'], 'scale_max=0.05 must be from 0.1 to 10')])
+def test_wrong_values_are_named(refusal, args, message):
+    assert message in refusal(NOTEBOOK, '-p', 'model', 'cnn5', *args)
+
+
+def test_right_values_are_not(refusal): assert refusal(NOTEBOOK, '-p', 'model', 'cnn5') == ''
 
 
 def test_help_describes_every_parameter(papermill, root):
