@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['rounds_to', 'row_options', 'reach', 'margins', 'mean_range', 'mean_kinds', 'audit', 'least_p', 'can_be', 'below',
-           'always']
+           'always', 'rest_mean', 'adds_up', 'can_agree']
 
 # %% ../nbs/16_printed.ipynb #fcc4b186
 import numpy as np
@@ -161,3 +161,33 @@ def always(
 ) -> list: # the classes that do not, however they were rounded
     "Whether a sentence on all classes can be true of a printed column."
     return [k for k, v in column.items() if v + .5*10.**-digits + 1e-9 < least]
+
+# %% ../nbs/16_printed.ipynb #c76b9ff0
+def rest_mean(
+    column: list, # values of the rows that are printed
+    mean: float, # of all rows, as printed
+    rows: int, # in all
+    digits: int = 2, # after the point of the mean
+    column_digits: int = None, # after the point of the values; None where they are not rounded
+) -> tuple: # low, high: below 0 or above 1 no share can be
+    "Between which ends the mean of the rows lies that are not printed."
+    if len(column) >= rows: raise ValueError(f"{len(column)} of {rows} rows are printed: none is left")
+    off = rows*.5*10.**-digits + (0 if column_digits is None else len(column)*.5*10.**-column_digits)
+    return tuple((rows*mean - sum(column) + s*off)/(rows - len(column)) for s in (-1, 1))
+
+def adds_up(
+    parts: list, # as printed
+    total: float, # as printed
+    digits: int = None, # after the point; None where nothing is rounded
+) -> bool: # False: not for any numbers that are printed so
+    "Whether printed parts can have the printed sum."
+    off = 0 if digits is None else (len(parts) + 1)*.5*10.**-digits
+    return bool(abs(sum(parts) - total) <= off + 1e-9)
+
+def can_agree(
+    a: float, # as printed here
+    b: float, # as printed there
+    digits: int = 2, # after the point
+) -> bool: # False: no number is printed both ways
+    "Whether two printed numbers may be the same one."
+    return adds_up([a], b, digits)

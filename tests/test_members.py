@@ -7,7 +7,8 @@ import numpy as np, psutil, pytest
 def members(papermill, root, photos, out, *given):
     r = papermill('nbs/run_members.ipynb', out/'members.ipynb', '-p', 'study', '_members', '-p', 'data',
                   f'folder:{photos}', '-p', 'n_images', '0', '-p', 'epochs', '1', '-p', 'colours', '0.5', '-p',
-                  'cutout', '0.25', '-p', 'flip', '0.5', '-p', 'mix', 'cutmix', *given)
+                  'cutout', '0.25', '-p', 'flip', '0.5', '-p', 'mix', 'cutmix', '-p', 'image_size', '32', '-p',
+                  'upsample', '64', *given)
     assert r.returncode == 0, r.stderr[-2000:]
     text = ''.join(''.join(o['text']) for c in json.loads((out/'members.ipynb').read_text(encoding='utf-8'))['cells']
                    for o in c.get('outputs', []) if o['output_type'] == 'stream')
@@ -18,7 +19,7 @@ def members(papermill, root, photos, out, *given):
 
 
 def test_finished_members_stay(papermill, root, photos, tmp_path):
-    "Two members, then three: only the third is trained, and what the first two said is the same."
+    "Two members that enlarge their images, then three: only the third is trained, and the first two say the same."
     try:
         two, text = members(papermill, root, photos, tmp_path, '-p', 'members', '2')
         assert 'member 0:' in text and 'member 1:' in text
