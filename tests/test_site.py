@@ -188,7 +188,7 @@ def test_tally_counts_the_list(served, tab):
 
 
 def test_a_report_knows_what_it_was_made_from(built):
-    "Each says so in its last cell; a changed run is named."
+    "Each says so in its last cell, README's figure in itself; a changed run is named."
     there, _ = built
     for r in (there/'nbs'/'papers').glob('[!_.]*.ipynb'):
         last = json.loads(r.read_text(encoding='utf-8'))['cells'][-1]
@@ -199,8 +199,10 @@ def test_a_report_knows_what_it_was_made_from(built):
     run = next(f for f in (there/'runs'/'corrosion').glob('*.json'))
     before = run.read_bytes()
     run.write_bytes(before.replace(b'"seed": ', b'"seed":  '))
-    assert re.search(r'corrosion: its .*runs.* moved', stale().stdout)
+    late = stale().stdout
+    assert re.search(r'corrosion: its .*runs.* moved', late) and 'images/first.png: its runs' in late
     run.write_bytes(before)
+    assert 'images/first.png' not in stale().stdout
 
 
 def test_workflows_say_what_they_do(root):
