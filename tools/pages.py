@@ -24,6 +24,7 @@ from inspectkit.studies import moved, plan
 PAPERS = dict(S1='Corrosion, graded', S2='Grad-CAM on defects', S3='Anomalies from a few anomalies',
               S4='EfficientNet, class by class', S5='What augmentation makes a network look at')
 SCRATCH = 'smoke', 'first'
+ASIDE = 'first_run', # shown in a report, settles none of its claims
 PLACE = dict(walkthrough='pages') # of a report's page, where it is on no paper
 NO_RUN = 'adds up', 'a setting', 'another setting', 'the paper contradicts itself', 'not yet run' # behind these verdicts
 AS_IT_IS = 'data-quarto-disable-processing="true"' # else Quarto makes a table of its own, without our attributes
@@ -186,7 +187,8 @@ def claim_table(table, where):
         found = where.get(r.id, {})
         links = [f'<a href="{found["cell"]}" aria-label="cell of {r.id}">cell</a>'] if found else []
         ran = r.verdict not in NO_RUN and found.get('ours')
-        links += [f'<a href="runs.html#{s}">runs of {s}</a>' for s in found['studies']] if ran else []
+        behind = [s for s in found['studies'] if s not in ASIDE] if ran else []
+        links += [f'<a href="runs.html#{s}">runs of {s}</a>' for s in behind]
         value = f'{r.value:.6g}' if isinstance(r.value, float) else r.value
         ours, source = html.escape(found.get('ours', '')), html.escape(f'{r.paper}, {r.source}')
         cells = dict(claim=f'{html.escape(said(r))} <small>{r.id}</small>', source=source,
@@ -256,13 +258,13 @@ def run_tables(root):
 
 def times(root):
     "What each plan takes: as measured, where its runs are there; else as the plan expects."
-    lines = ['| study | size | runs | made | hours, one run after the other | on |', '|---|---|---:|---:|---:|---|']
+    lines = ['| study | size | runs | made | hours | on |', '|---|---|---:|---:|---:|---|']
     for f in sorted((root/'studies').glob('[!_]*.yaml')):
         for size in yaml.safe_load(f.read_text(encoding='utf-8')):
             rows = plan(f.stem, size)
             there = [json.loads(r['path'].read_text(encoding='utf-8')) for r in rows if r['path'].exists()]
             rest = sum(r['minutes'] for r in rows if not r['path'].exists())
-            on = {f"CPU, threads: {r['env']['threads']}" if r['env']['device'] == 'cpu' else r['env']['device'] for r in there}
+            on = {f"CPU, threads: {e['threads']}" if e['device'] == 'cpu' else e['device'] for e in (r['env'] for r in there)}
             if rest: on.add('one GPU, expected' if size in ('paper', 'gpu') else 'CPU, expected')
             hours = (sum(map(took, there)) + rest)/60
             lines.append(f'| {f.stem} | {size} | {len(rows)} | {len(there)} | {hours:.1f} | {"; ".join(sorted(on))} |')
