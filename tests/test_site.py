@@ -23,8 +23,8 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 def built(root, tmp_path_factory):
     "The site, built from a copy of the project as `make site` does; its messages."
     there = tmp_path_factory.mktemp('site')/'project'
-    made = ('.venv', '.git', '.snakemake', '_site', '__pycache__', '*.safetensors', '*.ckpt', '_proc', 'api', 'index.qmd',
-            *(p.name[1:] for p in (root/'pages').glob('_*.qmd'))) # as in a clean checkout
+    made = ('.venv', '.git', '.snakemake', '_site', '__pycache__', '*.safetensors', '*.ckpt', '_proc',
+            'api', 'index.qmd', *(p.name[1:] for p in (root/'pages').glob('_*.qmd'))) # as in a clean checkout
     shutil.copytree(root, there, ignore=shutil.ignore_patterns(*made), copy_function=shutil.copy2)
     env = os.environ | dict(PYTHONPATH=str(there), PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}")
     call = [BIN/'python', 'tools/build_site.py']
@@ -77,7 +77,8 @@ def test_what_is_built(built, root):
     order = re.findall(r'href="[./]*api/(\w+)\.html"', (there/'_site'/'index.html').read_text(encoding='utf-8'))
     modules = [m.stem[3:] for m in sorted((root/'nbs').glob('[0-9][0-9]_*.ipynb'))]
     assert order[:len(modules)] == modules
-    side = re.findall(r'href="[./]*papers/(\w+)\.html"', (there/'_site'/'pages'/'judge.html').read_text(encoding='utf-8'))
+    judge = (there/'_site'/'pages'/'judge.html').read_text(encoding='utf-8')
+    side = re.findall(r'href="[./]*papers/(\w+)\.html"', judge)
     assert side[:len(PAPERS)] == [STUDIES[p] for p in PAPERS]
     for n in names:
         text = re.sub(r'(?s)<(pre|code|script|style)\b.*?</\1>', '', (there/'_site'/n).read_text(encoding='utf-8'))

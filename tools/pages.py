@@ -26,7 +26,7 @@ PAPERS = dict(S1='Corrosion, graded', S2='Grad-CAM on defects', S3='Anomalies fr
 SCRATCH = 'smoke', 'first'
 ASIDE = 'first_run', # shown in a report, settles none of its claims
 PLACE = dict(walkthrough='pages') # of a report's page, where it is on no paper
-NO_RUN = 'adds up', 'a setting', 'another setting', 'the paper contradicts itself', 'not yet run' # behind these verdicts
+NO_RUN = 'adds up', 'a setting', 'another setting', 'the paper contradicts itself', 'not yet run' # behind these
 AS_IT_IS = 'data-quarto-disable-processing="true"' # else Quarto makes a table of its own, without our attributes
 
 
@@ -264,7 +264,8 @@ def times(root):
             rows = plan(f.stem, size)
             there = [json.loads(r['path'].read_text(encoding='utf-8')) for r in rows if r['path'].exists()]
             rest = sum(r['minutes'] for r in rows if not r['path'].exists())
-            on = {f"CPU, threads: {e['threads']}" if e['device'] == 'cpu' else e['device'] for e in (r['env'] for r in there)}
+            envs = [r['env'] for r in there]
+            on = {f"CPU, threads: {e['threads']}" if e['device'] == 'cpu' else e['device'] for e in envs}
             if rest: on.add('one GPU, expected' if size in ('paper', 'gpu') else 'CPU, expected')
             hours = (sum(map(took, there)) + rest)/60
             lines.append(f'| {f.stem} | {size} | {len(rows)} | {len(there)} | {hours:.1f} | {"; ".join(sorted(on))} |')
