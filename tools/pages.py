@@ -103,7 +103,8 @@ def patterns(source):
             found.append((re.escape(node.value), len(node.value) + 99))
         if isinstance(node, ast.JoinedStr):
             parts = [v.value if isinstance(v, ast.Constant) else None for v in node.values]
-            found.append((''.join('.+' if p is None else re.escape(p) for p in parts), sum(len(p or '') for p in parts)))
+            pattern = ''.join('.+' if p is None else re.escape(p) for p in parts)
+            found.append((pattern, sum(len(p or '') for p in parts)))
     return found
 
 
