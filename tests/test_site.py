@@ -3,10 +3,15 @@ import functools, http.server, json, os, re, shutil, subprocess, sys, threading
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 import pytest
+import yaml
 import browser
 from inspectkit.claims import VERDICTS, claims
+from inspectkit.studies import plan
 
-PAPERS = 'S1', 'S2', 'S3', 'S4', 'S5'
+STUDIES = dict(S1='corrosion', S2='gradcam', S3='aae', S4='efficientnet', S5='augmentation') # and reports
+PAPERS = tuple(STUDIES)
+# The box of the search and what it finds: the preview's, Quarto's
+BOXES, HITS = '.smalldocs-search input, #quarto-search input', '.smalldocs-search-results.show a, .aa-Panel a[href]'
 BIN = Path(sys.executable).parent
 
 
@@ -18,7 +23,8 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 def built(root, tmp_path_factory):
     "The site, built from a copy of the project as `make site` does; its messages."
     there = tmp_path_factory.mktemp('site')/'project'
-    made = '.venv', '.git', '.snakemake', '_site', 'api', '__pycache__', '*.safetensors', '*.ckpt', '_proc'
+    made = ('.venv', '.git', '.snakemake', '_site', '__pycache__', '*.safetensors', '*.ckpt', '_proc',
+            'api', 'index.qmd', *(p.name[1:] for p in (root/'pages').glob('_*.qmd'))) # as in a clean checkout
     shutil.copytree(root, there, ignore=shutil.ignore_patterns(*made), copy_function=shutil.copy2)
     env = os.environ | dict(PYTHONPATH=str(there), PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}")
     call = [BIN/'python', 'tools/build_site.py']
@@ -64,13 +70,16 @@ def test_what_is_built(built, root):
     reports = {r.stem for r in (root/'nbs'/'papers').glob('[!_.]*.ipynb')}
     assert {f'papers/{r}.html' for r in reports - {'walkthrough'}} | {'pages/walkthrough.html'} <= names
     assert 'papers/walkthrough.html' not in names
-    assert {'index.html', *(f'pages/{p.stem}.html' for p in (root/'pages').glob('*.qmd'))} <= names
+    assert {'index.html', *(f'pages/{p.stem.lstrip("_")}.html' for p in (root/'pages').glob('*.qmd'))} <= names
     assert 'broken link' not in said and ('preview' in said) == (shutil.which('quarto') is None), said
     titles = [re.search('<title>(.*?)</title>', (there/'_site'/n).read_text(encoding='utf-8'))[1] for n in names]
     assert len(set(titles)) == len(titles), 'two pages of one title'
     order = re.findall(r'href="[./]*api/(\w+)\.html"', (there/'_site'/'index.html').read_text(encoding='utf-8'))
     modules = [m.stem[3:] for m in sorted((root/'nbs').glob('[0-9][0-9]_*.ipynb'))]
     assert order[:len(modules)] == modules
+    judge = (there/'_site'/'pages'/'judge.html').read_text(encoding='utf-8')
+    side = re.findall(r'href="[./]*papers/(\w+)\.html"', judge)
+    assert side[:len(PAPERS)] == [STUDIES[p] for p in PAPERS]
     for n in names:
         text = re.sub(r'(?s)<(pre|code|script|style)\b.*?</\1>', '', (there/'_site'/n).read_text(encoding='utf-8'))
         assert not re.search(r'\?@|@fig-|\{\{<|\{#|^:::', text, re.M), n
@@ -115,14 +124,16 @@ def test_search_finds(served, tab, words):
     tab.look(1280)
     tab.open(served)
     hits = tab.js('''(async () => {
-        const box = [...document.querySelectorAll('.smalldocs-search input')].find(i => i.offsetParent);
-        box.value = %s; box.dispatchEvent(new Event('input', {bubbles: true}));
-        for (let k = 0; k < 100; k++) {
-            await new Promise(done => setTimeout(done, 50));
-            const hits = [...document.querySelectorAll('.smalldocs-search-results.show a')];
+        const wait = () => new Promise(done => setTimeout(done, 50));
+        let box; // Quarto's is there once its index is
+        for (let k = 0; k < 100 && !box; k++, await wait())
+            box = [...document.querySelectorAll(%s)].find(i => i.offsetParent);
+        box.focus(); box.value = %s; box.dispatchEvent(new Event('input', {bubbles: true}));
+        for (let k = 0; k < 100; k++, await wait()) {
+            const hits = [...document.querySelectorAll(%s)];
             if (hits.length) return hits.map(a => [a.getAttribute('href'), a.textContent]);
         }
-        return [] })()''' % json.dumps(words))
+        return [] })()''' % tuple(map(json.dumps, (BOXES, words, HITS))))
     assert any(words in text for _, text in hits), hits
     tab.open(urljoin(served, hits[0][0]))
     assert not tab.errors
@@ -147,6 +158,28 @@ def test_claims_filter(served, tab):
     assert link.startswith(served + 'papers/corrosion.html#at-')
 
 
+def test_see_names_the_study(served, tab):
+    "A claim that no run settles leads to none; in a row no two links say the same."
+    tab.open(served + 'pages/claims.html')
+    rows = "[...document.querySelectorAll('table.claims tbody tr')]"
+    see = tab.js(rows + ".map(r => [r.dataset.verdict, [...r.querySelectorAll('a')].map(a => a.textContent)])")
+    assert all(len(set(links)) == len(links) for _, links in see)
+    assert {v for v, links in see if len(links) == 1} >= {'adds up', 'a setting', 'another setting'}
+    assert not any('runs' in ' '.join(links) for v, links in see if v in ('adds up', 'a setting', 'another setting'))
+    assert any('runs of corrosion' in links for v, links in see if v == 'not reproduced')
+
+
+def test_data_page_says_who_uses_what(root):
+    "The last column, against the plans."
+    lines = (root/'pages'/'data.qmd').read_text(encoding='utf-8').splitlines()
+    used = {n: l.split('|')[-2] for l in lines if l.startswith('| `') for n in re.findall('`([^`]+)`', l.split('|')[1])}
+    for paper, study in STUDIES.items():
+        sizes = yaml.safe_load((root/'studies'/f'{study}.yaml').read_text(encoding='utf-8'))
+        for name in {r['params'].get('data', '') for size in sizes for r in plan(study, size)} - {''}:
+            names = [name.rpartition(':')[2].removesuffix('-mono')] + [f'{k}:SET' for k in ('planted',) if k in name]
+            assert all(paper in used[n] for n in names), f'data.qmd: {name} is used for {paper}'
+
+
 def test_tally_counts_the_list(served, tab):
     tab.open(served)
     badges = "[...document.querySelectorAll('.tally a')]"
@@ -156,7 +189,7 @@ def test_tally_counts_the_list(served, tab):
 
 
 def test_a_report_knows_what_it_was_made_from(built):
-    "Each says so in its last cell; a changed run is named."
+    "Each says so in its last cell, README's figure in itself; a changed run is named."
     there, _ = built
     for r in (there/'nbs'/'papers').glob('[!_.]*.ipynb'):
         last = json.loads(r.read_text(encoding='utf-8'))['cells'][-1]
@@ -167,13 +200,14 @@ def test_a_report_knows_what_it_was_made_from(built):
     run = next(f for f in (there/'runs'/'corrosion').glob('*.json'))
     before = run.read_bytes()
     run.write_bytes(before.replace(b'"seed": ', b'"seed":  '))
-    assert re.search(r'corrosion: its .*runs.* moved', stale().stdout)
+    late = stale().stdout
+    assert re.search(r'corrosion: its .*runs.* moved', late) and 'images/first.png: its runs' in late
     run.write_bytes(before)
+    assert 'images/first.png' not in stale().stdout
 
 
 def test_workflows_say_what_they_do(root):
     "YAML that can be read, each step one thing; the make targets exist."
-    import yaml
     make = (root/'Makefile').read_text(encoding='utf-8')
     for f in (root/'.github'/'workflows').glob('*.yml'):
         flow = yaml.safe_load(f.read_text(encoding='utf-8'))

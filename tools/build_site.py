@@ -8,8 +8,9 @@ BIN = Path(sys.executable).parent
 
 if __name__ == '__main__':
     root = repo_root()
-    env = os.environ | dict(PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}") # the pre-render script wants this Python
+    env = os.environ | dict(QUARTO_PYTHON=sys.executable, PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}") # for pages.py
     quarto = shutil.which('quarto')
+    if quarto: subprocess.run([sys.executable, root/'tools'/'pages.py'], cwd=root, env=env, check=True) # pages to find
     call = [quarto, 'render', root] if quarto else [BIN/'smalldocs', 'render', root]
     done = subprocess.run(call, cwd=root, env=env)
     if done.returncode: sys.exit(done.returncode)

@@ -3,7 +3,7 @@
 api/*.ipynb     the library, one page a module in reading order, through nbdev's own processors
 papers/*.ipynb  the reports, with an anchor at each cell that settles a claim
 pages/walkthrough.ipynb  the walk-through, a report of no paper
-api/_*.md       tables that pages include: the tally, the claims, the runs
+index.qmd, pages/claims.qmd ...  from _index.qmd, pages/_claims.qmd ..., with the table that each one names
 """
 import ast, functools, gc, html, inspect, json, os, re, shutil
 from importlib.util import find_spec
@@ -24,7 +24,9 @@ from inspectkit.studies import moved, plan
 PAPERS = dict(S1='Corrosion, graded', S2='Grad-CAM on defects', S3='Anomalies from a few anomalies',
               S4='EfficientNet, class by class', S5='What augmentation makes a network look at')
 SCRATCH = 'smoke', 'first'
+ASIDE = 'first_run', # shown in a report, settles none of its claims
 PLACE = dict(walkthrough='pages') # of a report's page, where it is on no paper
+NO_RUN = 'adds up', 'a setting', 'another setting', 'the paper contradicts itself', 'not yet run' # behind these
 AS_IT_IS = 'data-quarto-disable-processing="true"' # else Quarto makes a table of its own, without our attributes
 
 
@@ -117,9 +119,10 @@ def reports(root):
     "A page for each report; ours of each claim that one settles and where it does; the report of each paper."
     where, pages, shown = {}, {}, ('add_show_docs', 'exec_show_docs')
     quiet = [p for p in Processors().procs() if p.__name__ not in shown]
-    for k, report in enumerate(sorted((root/'nbs'/'papers').glob('[!_.]*.ipynb'))):
+    found = {r: settled(r) for r in sorted((root/'nbs'/'papers').glob('[!_.]*.ipynb'))}
+    for k, report in enumerate(sorted(found, key=lambda r: found[r].get('paper') or '~')): # S1 first
         nb, title, about = opened(report)
-        data, why = settled(report), moved(report.stem)
+        data, why = found[report], moved(report.stem)
         if data.get('paper'): pages[data['paper']] = report.stem
         cells = [(c.id, c.source) for c in nb.cells if c.cell_type == 'code']
         at = {i: cell_of(i, cells) for i in data.get('ours', {})}
@@ -183,8 +186,10 @@ def claim_table(table, where):
     "Every claim as a row, with buttons to choose from that work without a framework; without a script all rows show."
     def row(r):
         found = where.get(r.id, {})
-        links = [f'<a href="{found["cell"]}">cell</a>'] if found else []
-        links += [f'<a href="runs.html#{s}">runs</a>' for s in found.get('studies', [])]
+        links = [f'<a href="{found["cell"]}" aria-label="cell of {r.id}">cell</a>'] if found else []
+        ran = r.verdict not in NO_RUN and found.get('ours')
+        behind = [s for s in found['studies'] if s not in ASIDE] if ran else []
+        links += [f'<a href="runs.html#{s}">runs of {s}</a>' for s in behind]
         value = f'{r.value:.6g}' if isinstance(r.value, float) else r.value
         ours, source = html.escape(found.get('ours', '')), html.escape(f'{r.paper}, {r.source}')
         cells = dict(claim=f'{html.escape(said(r))} <small>{r.id}</small>', source=source,
@@ -254,15 +259,25 @@ def run_tables(root):
 
 def times(root):
     "What each plan takes: as measured, where its runs are there; else as the plan expects."
-    lines = ['| study | size | runs | made | hours, one run after the other |', '|---|---|---:|---:|---:|']
+    lines = ['| study | size | runs | made | hours | on |', '|---|---|---:|---:|---:|---|']
     for f in sorted((root/'studies').glob('[!_]*.yaml')):
         for size in yaml.safe_load(f.read_text(encoding='utf-8')):
             rows = plan(f.stem, size)
-            there = [r['path'] for r in rows if r['path'].exists()]
-            done = sum(took(json.loads(p.read_text(encoding='utf-8'))) for p in there)
+            there = [json.loads(r['path'].read_text(encoding='utf-8')) for r in rows if r['path'].exists()]
             rest = sum(r['minutes'] for r in rows if not r['path'].exists())
-            lines.append(f'| {f.stem} | {size} | {len(rows)} | {len(there)} | {(done + rest)/60:.1f} |')
+            envs = [r['env'] for r in there]
+            on = {f"CPU, threads: {e['threads']}" if e['device'] == 'cpu' else e['device'] for e in envs}
+            if rest: on.add('one GPU, expected' if size in ('paper', 'gpu') else 'CPU, expected')
+            hours = (sum(map(took, there)) + rest)/60
+            lines.append(f'| {f.stem} | {size} | {len(rows)} | {len(there)} | {hours:.1f} | {"; ".join(sorted(on))} |')
     return '\n'.join(lines) + '\n'
+
+
+def page(source, texts):
+    "A page from its source, _name.qmd: the tables in place of `<!-- name -->`. Quarto would include them too early."
+    text = re.sub(r'<!-- (\w+) -->', lambda m: texts[m[1]], source.read_text(encoding='utf-8'))
+    made = f'---\n# from {source.name}, by tools/pages.py\n'
+    source.with_name(source.name[1:]).write_text(text.replace('---\n', made, 1), encoding='utf-8')
 
 
 if __name__ == '__main__':
@@ -273,6 +288,6 @@ if __name__ == '__main__':
     library(root)
     (where, pages), table = reports(root), every_claim()
     texts = dict(tally=tally(table, pages), claims=claim_table(table, where), runs=run_tables(root), times=times(root))
-    for name, text in texts.items(): (root/'api'/f'_{name}.md').write_text(text, encoding='utf-8')
+    for source in (root/'_index.qmd', *(root/'pages').glob('_*.qmd')): page(source, texts)
     print(f'{len(table)} claims, {len(where)} of them with ours')
     gc.freeze() # each shell that ran a module's cells collects garbage at the end, a second each

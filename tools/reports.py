@@ -1,17 +1,31 @@
-"Which reports are out of date; with --run, execute just those (`make reports`). A report that fails stays as it was."
-import json, subprocess, sys, tempfile
+"""Which reports are out of date; with --run, execute just those (`make reports`). A report that fails stays as it was.
+
+README's figure goes with them: it is a picture without a notebook, and says in itself what it was drawn from.
+"""
+import hashlib, json, subprocess, sys, tempfile
 from pathlib import Path
+from PIL import Image
 from inspectkit.runs import repo_root, whole
 from inspectkit.studies import moved
 
 BIN = Path(sys.executable).parent
+FIGURE = 'images/first.png'
+
+
+def drawn_from(root):
+    "A hash of what README's figure depends on."
+    files = sorted((root/'runs'/'corrosion').glob('*.json'))
+    files += root/'tools'/'readme_figure.py', root/'inspectkit'/'plots.py'
+    return hashlib.sha256(b'\0'.join(f.name.encode() + f.read_bytes() for f in files)).hexdigest()[:12]
 
 
 def stale(root):
-    "Name and reason of each report whose runs, claims or code are not what it was made from."
+    "Name and reason of each report whose runs, claims or code are not what it was made from, and of README's figure."
     found = {nb.stem: moved(nb.stem) for nb in sorted((root/'nbs'/'papers').glob('[!_.]*.ipynb'))}
-    return {name: f"{name}: its {' and '.join(why)} moved since it was executed" if why != ['colophon'] else
+    late = {name: f"{name}: its {' and '.join(why)} moved since it was executed" if why != ['colophon'] else
             f'{name}: was not executed yet, or ends without a colophon' for name, why in found.items() if why}
+    with Image.open(root/FIGURE) as picture: same = picture.info.get('Source') == drawn_from(root)
+    return late if same else late | {FIGURE: f'{FIGURE}: its runs or its code moved since it was drawn'}
 
 
 def execute(report):
@@ -32,5 +46,7 @@ if __name__ == '__main__':
     pages = stale(root)
     print('\n'.join(pages.values()) or 'every report is up to date')
     if pages and not run: print('`make reports` executes just these')
-    for name in pages if run else (): execute(root/'nbs'/'papers'/f'{name}.ipynb')
+    for name in pages if run else ():
+        if name == FIGURE: subprocess.run([sys.executable, root/'tools'/'readme_figure.py'], check=True)
+        else: execute(root/'nbs'/'papers'/f'{name}.ipynb')
     if run: sys.exit('\n'.join(stale(root).values()) or None)
