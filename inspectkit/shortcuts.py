@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['LAPLACIAN', 'grey', 'measure', 'trivial', 'cross_validated', 'rank_inside', 'ranks', 'one_versus_rest', 'influence',
-           'interval', 'deal', 'told', 'chance', 'scores', 'audit_shortcuts', 'verdict', 'remedy', 'remedied']
+           'interval', 'deal', 'told', 'chance', 'scores', 'apart', 'audit_shortcuts', 'verdict', 'audit_kinds',
+           'remedy', 'remedied']
 
 # %% ../nbs/19_shortcuts.ipynb #0e5772aa
 import numpy as np, pandas as pd, torch
@@ -183,6 +184,19 @@ def scores(
             names.append(name); free.append(False)
     return names, torch.stack(columns, 1), torch.tensor(free)
 
+# %% ../nbs/19_shortcuts.ipynb #601135e3
+def apart(
+    images: Images, # a set
+    y: Tensor, # (N,) class to be told, from 0
+) -> tuple: # names; (N, F, K) ranks; (F,) whether the direction is free; (F, K) AUROC; low, high (F,), 95 %
+    "How far each trivial feature tells the classes apart."
+    names, score, free = scores(images, y)
+    own, R = F.one_hot(y).bool(), ranks(score)
+    a = one_versus_rest(R, own)
+    sign = torch.where(free[:, None] & (a < .5), -1., 1.)
+    each = told(a, free)
+    return names, R, free, each, *interval(each.mean(1), (influence(score, own)*sign).mean(2), images.group)
+
 # %% ../nbs/19_shortcuts.ipynb #5e3d73c0
 def audit_shortcuts(
     images: Images, # a set
@@ -196,13 +210,8 @@ def audit_shortcuts(
     if len(there) < 2: raise ValueError('there is one class only: nothing is to be told apart')
     classes = [images.classes[c] for c in there] if anomalous is None else ['normal', 'anomalous']
     y = torch.searchsorted(there, y)
-    names, score, free = scores(images, y)
-    own, R = F.one_hot(y).bool(), ranks(score)
-    a = one_versus_rest(R, own)
-    sign = torch.where(free[:, None] & (a < .5), -1., 1.)
-    each, bound = told(a, free), chance(R, free, y, images.group, seed)
-    auroc, best = each.mean(1), each.max(1)
-    low, high = interval(auroc, (influence(score, own)*sign).mean(2), images.group)
+    names, R, free, each, low, high = apart(images, y)
+    auroc, best, bound = each.mean(1), each.max(1), chance(R, free, y, images.group, seed)
     table = pd.DataFrame(dict(feature=names, auroc=auroc, low=low, high=high, bound=bound, loud=auroc > bound,
                               best=[classes[k] for k in best.indices], best_auroc=best.values))
     return table.sort_values('auroc', ascending=False, ignore_index=True, kind='stable')
@@ -227,6 +236,24 @@ def verdict(
         said.append(f"The {' and '.join(size)} of a photograph {'is' if len(size) == 1 else 'are'} no property of the "
                     'part: the classes were not photographed or cut out alike.')
     return ' '.join(said)
+
+# %% ../nbs/19_shortcuts.ipynb #fd1af028
+def audit_kinds(
+    images: Images, # a set
+    kind: Tensor, # (N,) 0 normal, from 1 the kind of defect
+    asked: dict, # name: list of the kinds that it means
+) -> pd.DataFrame: # a row a name and feature, the highest of a name first: of, feature, auroc, low, high, n
+    "How far trivial features tell some kinds of defects from normal images; a name without images is left out."
+    rows = []
+    for of, kinds in asked.items():
+        bad = torch.isin(kind, torch.tensor(kinds, dtype=kind.dtype))
+        use = torch.where(bad | (kind == 0))[0]
+        if not 0 < (n := int(bad.sum())) < len(use): continue
+        names, _, _, each, low, high = apart(images[use], bad[use].long())
+        found = pd.DataFrame(dict(of=of, feature=names, auroc=each.mean(1), low=low, high=high, n=n))
+        rows.append(found.sort_values('auroc', ascending=False, kind='stable'))
+    if not rows: raise ValueError(f"no normal image, or none of the kinds {', '.join(map(str, asked))}")
+    return pd.concat(rows, ignore_index=True)
 
 # %% ../nbs/19_shortcuts.ipynb #28d126cc
 def remedy(

@@ -236,5 +236,7 @@ def cost_text(
                   f'calling every part {answer} costs: the scores tell too little, or the images kept are too few.')
     low, high = got['band']
     ends = ([] if low is None else [f'below {low:.4g} good']) + ([] if high is None else [f'from {high:.4g} a defect'])
-    rest = 'between them' if len(ends) == 2 else 'all others' if ends else 'all parts'
-    return f"{said} Told for certain: {', '.join(ends) or 'nothing'}; {rest} to a person."
+    if not ends: return f'{said} The cheapest threshold may lie anywhere, so all parts go to a person.'
+    rest = 'what is between goes' if len(ends) == 2 else 'all others go'
+    return (f"{said} The cheapest threshold calls every part {', and every part '.join(ends)}, {sure}; {rest} to a "
+            'person. Of a single part that is no proof.')
