@@ -119,7 +119,8 @@ SENTENCES = dict(en=ENGLISH, ja=JAPANESE)
 HOW_GOOD = dict(
     en=dict(
         graded='How good it is: {} of {} test images got the right class, {:.1%} (95 % interval {:.1%} to {:.1%}); '
-               'calling everything the commonest class gets {:.1%}.',
+               'calling everything the commonest class gets {:.1%}. Mean recall of the classes: {:.1%} ({:.1%} to '
+               '{:.1%}); by chance it is {:.1%}.',
         ranked='How good it is: AUROC {:.2f} (95 % interval {:.2f} to {:.2f}) on {} defects and {} good parts of the '
                'test: so often a defect scores higher than a good part. A coin has 0.5.',
         untested='How good it is was not tested: no defect was kept for the test.',
@@ -128,7 +129,8 @@ HOW_GOOD = dict(
                 'to find.'),
     ja=dict(
         graded='モデルの実力：テスト画像 {1} 枚中 {0} 枚でクラスが正解、{2:.1%}（95 % 区間 {3:.1%}～{4:.1%}）。'
-               'すべてを最も多いクラスと答えた場合は {5:.1%} です。',
+               'すべてを最も多いクラスと答えた場合は {5:.1%} です。クラスごとの再現率の平均は {6:.1%}'
+               '（{7:.1%}～{8:.1%}、当てずっぽうなら {9:.1%}）。',
         ranked='モデルの実力：AUROC {:.2f}（95 % 区間 {:.2f}～{:.2f}、テスト用の不良品 {} 枚と良品 {} 枚）。'
                '不良品のスコアが良品より高くなる割合で、当てずっぽうなら 0.5 です。',
         untested='モデルの実力は未確認です（テスト用の不良品がありません）。',
@@ -144,13 +146,15 @@ def how_good(
     "What the test of a run says of its model, beside what guessing gets."
     text = HOW_GOOD[lang]
     if t := metrics.get('test') if 'scores' not in metrics else None:
-        (low, high), guess = t['accuracy_ci'], t['majority']
-        said = [text['graded'].format(t['correct'], t['n'], t['accuracy'], low, high, guess)]
+        (low, high), recall = t['accuracy_ci'], t['macro_recall_ci']
+        said = [text['graded'].format(t['correct'], t['n'], t['accuracy'], low, high, t['majority'], t['macro_recall'],
+                                      *recall, t['chance_recall'])]
+        guess = low <= t['majority'] and recall[0] <= t['chance_recall'] # of a rare class only this tells
     elif a := metrics['scores'][metrics['main']]['all']:
-        low, guess = a['low'], .5
-        said = [text['ranked'].format(a['auroc'], low, a['high'], a['n'], metrics['n']['test']['normal'])]
+        guess = a['low'] <= .5
+        said = [text['ranked'].format(a['auroc'], a['low'], a['high'], a['n'], metrics['n']['test']['normal'])]
     else: return [text['untested']]
-    return said + [text['guess']]*(low <= guess) + [text['planted']]*planted
+    return said + [text['guess']]*guess + [text['planted']]*planted
 
 # %% ../nbs/29_page.ipynb #4ad8763c
 def promise_words(
