@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['HEAD', 'SPLITS', 'RARE', 'LEFT', 'STEPS', 'PASSES', 'SIZES', 'MICROSECONDS', 'HOUR', 'COMPARED', 'SHOUT',
-           'REMEMBERED', 'MOST', 'USUAL', 'quarter_turned', 'head_of', 'class_folders', 'whole_ones', 'folder_facts',
-           'facts_of', 'counts', 'middle', 'told', 'chooser', 'parts_for', 'batch_of', 'passes', 'core_seconds',
-           'size_for', 'choose_split', 'groups_for', 'choose_training', 'grading', 'sides', 'by_size', 'choose_promise',
-           'choose_remedy', 'anomaly', 'without_defects', 'settle']
+           'REMEMBERED', 'MOST', 'DEFECT', 'USUAL', 'quarter_turned', 'head_of', 'class_folders', 'whole_ones',
+           'folder_facts', 'facts_of', 'counts', 'middle', 'told', 'chooser', 'parts_for', 'batch_of', 'passes',
+           'core_seconds', 'size_for', 'choose_split', 'groups_for', 'choose_training', 'grading', 'sides', 'by_size',
+           'choose_promise', 'choose_remedy', 'anomaly', 'good_by_name', 'check_good', 'without_defects', 'settle']
 
 # %% ../nbs/30_defaults.ipynb #3606e916
-import math, os, warnings
+import math, os, re, unicodedata, warnings
 from concurrent.futures import ThreadPoolExecutor
 from tqdm import tqdm
 from .runs import given_names
@@ -323,15 +323,20 @@ def grading(
 # %% ../nbs/30_defaults.ipynb #8fac88d8
 def sides(
     classes: list, # of the set
-    normal: str, # names with commas; empty for the first that is called so
+    normal: str, # names with commas; empty for the one that is called so
     anomalous: str, # names with commas; empty for all others
     data: str, # name of the set, for the message
 ) -> tuple: # names of the good classes, names of the others
     "Which classes are good parts, which are defects; ValueError where that is not clear."
     from inspectkit.data import NORMAL
     def names(text): return [n.strip() for n in text.split(',') if n.strip()]
-    good = names(normal) or [n for n in classes if n.lower() in NORMAL][:1]
-    bad = names(anomalous) or [n for n in classes if n not in good]
+    good, bad = names(normal), names(anomalous)
+    if not good:
+        good = [n for n in classes if n.lower() in NORMAL and n not in bad]
+        if len(good) > 1:
+            raise ValueError(f'{" and ".join(good)} of {data} are both called good: -p normal "{good[0]}" takes the '
+                             f'others for defects, -p normal "{",".join(good)}" takes all of them for good parts')
+    bad = bad or [n for n in classes if n not in good]
     if unknown := [n for n in good + bad if n not in classes]:
         raise ValueError(f"{', '.join(unknown)} is no class of {data}; there are {', '.join(classes)}")
     if not good: raise ValueError(f"which class of {data} is normal? -p normal takes one of {', '.join(classes)}")
@@ -430,6 +435,34 @@ def anomaly(
     choose('promise', *choose_promise(limits, params['miss'], params['overkill'], params['confidence']))
     return said[:1] + [f"Good parts are {', '.join(good)}; defects are {', '.join(bad)}."] + said[1:], chosen
 
+# %% ../nbs/30_defaults.ipynb #2db844a4
+DEFECT = re.compile(r'欠陥|不良|不合格|異常|異物|(?<!無)傷|[疵錆]|キズ|きず|サビ|汚れ|割れ|欠け|打痕|バリ|(?<![a-z])(?:(?:ng|bad)(?![a-z])|'
+                    'defect|anomal|abnormal|scratch|crack|stain(?!less)|dent|rust|fail|reject|fault|damage|broken)')
+
+def good_by_name(
+    name: str, # of a folder
+): # True, False; None where the name does not say
+    "Whether parts in a folder of this name are good."
+    from inspectkit.data import NORMAL
+    name = unicodedata.normalize('NFKC', name).lower() # ＮＧ as NG
+    return True if name in NORMAL else False if DEFECT.search(name) else None
+
+def check_good(
+    data: str, # folder:PATH
+    classes: list, # names of its class folders: one or none
+    own: str, # its own name
+    normal: str, # as it was said: the name of the one folder
+):
+    "ValueError where the only folder is not known to hold good parts."
+    from inspectkit.data import NORMAL
+    says = {n: good_by_name(n) for n in (*classes, own)}
+    name = next(iter(says)) # of the photographs' own folder
+    named = next((n for n, k in says.items() if k is not None), name)
+    if says[named] or normal.strip() == name or says[named] is None and not classes: return
+    why = 'is called like a defect' if says[named] is False else 'does not say by its name that its parts are good'
+    raise ValueError(f"{data}: the folder {named} {why}, and there is no folder of good parts beside it (called "
+                     f"one of {', '.join(NORMAL)}). Add one; or, if these are good parts, say so: -p normal \"{name}\"")
+
 # %% ../nbs/30_defaults.ipynb #bc3d8371
 def without_defects(
     params: dict, # all of a run of run_anomaly
@@ -438,11 +471,13 @@ def without_defects(
     if not params['data'].startswith('folder:'): return []
     root, classes = class_folders(params['data'])
     if len(classes) > 1: return []
+    check_good(params['data'], classes, root.name, params['normal'])
     what = f'its one folder, {classes[0]}, is' if classes else 'its images, in no folders, are'
     why = f'no defects found: {what} taken as good parts; scratches, stains and blobs are planted on one of four of ' \
           'them, which are kept for limit and test. The numbers are about these and not about real defects'
     rows = [dict(name='data', value=f"few:{params['data']}", why=why)]
-    if params['normal'] in classes: rows.append(dict(name='normal', value='', why='good parts are then called normal'))
+    if params['normal'].strip() in (*classes, root.name):
+        rows.append(dict(name='normal', value='', why='good parts are then called normal'))
     return rows
 
 # %% ../nbs/30_defaults.ipynb #8e8cc400

@@ -234,7 +234,7 @@ def is_same(
 CARD = '''# {title}
 
 `python judge.py FOLDER table.csv` gives each picture below FOLDER one of OK, NG, and *a person must look*. It needs
-onnxruntime, pillow and numpy, and no network.
+{needs}, and no network.
 
 | what | |
 |---|---|
@@ -249,6 +249,7 @@ onnxruntime, pillow and numpy, and no network.
 Compared with the trained network on {n} pictures, of odd sizes, in grey and in colour, {near} of them at a limit or
 within {percent:g} % of one: the score s of `judge.py` differs by at most {off:.1e}, of a score above 1 by at most
 {relative:.1e} of itself, and s/(1 + s), which is from 0 to 1, by at most {bounded:.1e}. {flips} decisions differ.
+{counts}
 
 ## What it is not for
 
@@ -262,10 +263,18 @@ def model_card(
     said: list, # sentences: promises, what happened on the test images
     check: dict, # of `compare`
     limits: list, # sentences: what it is not for
+    grading: bool = True, # whether scores are probabilities
+    auto: bool = False, # whether the part is cut out first, as by trim=auto
 ) -> str: # Markdown
     "What goes along with a model."
     def cell(v): return str(v).replace('|', '\\|').replace('\n', ', ')
     def listed(lines): return '\n'.join(f'- {s}' for s in lines)
     rows = '\n'.join(f'| {cell(k)} | {cell(v)} |' for k, v in facts.items())
     numbers = {k: check[k] for k in ('n', 'off', 'relative', 'bounded', 'flips', 'near')}
-    return CARD.format(title=title, facts=rows, said=listed(said), limits=listed(limits), percent=100*NEAR, **numbers)
+    counts = f'What counts: a score, which is a probability, may differ by {SAME:.0e}' if grading else \
+             f'What counts: a score has no upper end, so s/(1 + s) may differ by {SAME:.0e}, a score above 1 by that ' \
+             'share of itself'
+    counts += '; where more differs, or one decision, nothing is written.'
+    needs = 'onnxruntime, pillow, numpy and scipy' if auto else 'onnxruntime, pillow and numpy'
+    return CARD.format(title=title, facts=rows, counts=counts, needs=needs, said=listed(said),
+                       limits=listed(limits), percent=100*NEAR, **numbers)

@@ -4,7 +4,7 @@ import csv, io, json, os, re, shutil
 import numpy as np, pandas as pd, pytest
 from PIL import Image
 from strange import mutations, odd
-from inspectkit.data import root_of
+from inspectkit.data import as_text, below, root_of
 
 STUDY = '_test_fuzz'
 
@@ -58,27 +58,42 @@ def trained(papermill, root, folder, tmp_path_factory):
                 '-p', 'image_size', 64, '-p', 'epochs', 1)
 
 
-def test_audit_names_every_file(papermill, root, folder, tmp_path):
-    top, n = folder
-    run, file = left(papermill, root, tmp_path, 'run_audit', '-p', 'data', f'folder:{top}')
-    found = pd.read_csv(file.with_suffix('.csv'))
+@pytest.fixture(scope='module')
+def audited(papermill, root, folder, tmp_path_factory):
+    return left(papermill, root, tmp_path_factory.mktemp('a'), 'run_audit', '-p', 'data', f'folder:{folder[0]}')
+
+
+def skipped_of(file, suffix, why):
+    "Path and reason of each file that was skipped, as a run left them."
+    found = pd.read_csv(file.with_suffix(suffix), keep_default_na=False)
     skipped = found[found.what == 'skipped']
-    assert len(skipped) + sum(run['metrics']['images']) == n and skipped.detail.notna().all()
-    assert len(skipped) > 300 and skipped.path.is_unique
+    assert skipped.path.is_unique and (skipped[why] != '').all()
+    return dict(zip(skipped.path, skipped[why]))
 
 
-def test_training_skips_and_counts(trained, folder):
-    data = trained[0]['env']['data']
-    skipped = sum(data['audit']['skipped'].values())
-    assert data['n_found'] + skipped == folder[1] and skipped > 300
+def test_audit_names_every_file(audited, folder):
+    run, file = audited
+    skipped = skipped_of(file, '.csv', 'detail')
+    assert len(skipped) + sum(run['metrics']['images']) == folder[1] and len(skipped) > 300
+    files = {as_text(f.relative_to(folder[0]).as_posix()) for f in below(folder[0])}
+    assert len(files) == folder[1] and set(skipped) < files
+
+
+def test_training_names_what_it_skips(trained, audited):
+    "The same files, for the same reasons; in the table beside the result, not only counted."
+    run, file = trained
+    skipped = skipped_of(file, '.files.csv', 'why')
+    assert skipped == skipped_of(audited[1], '.csv', 'detail')
+    data = run['env']['data']
+    assert data['n_found'] == sum(audited[0]['metrics']['images'])
+    assert sum(data['audit']['skipped'].values()) == len(skipped)
 
 
 def test_good_parts_and_defects(papermill, root, folder, trained, tmp_path):
     run, file = left(papermill, root, tmp_path, 'run_anomaly', '-p', 'data', f'folder:{folder[0]}',
                      '-p', 'image_size', 64)
     assert run['metrics']['chosen'] and trained[0]['metrics']['chosen'] # both looked at each file, and chose
-    own, theirs = (r['env']['data']['audit']['skipped'] for r in (run, trained[0]))
-    assert own == theirs # all of them, see above
+    assert skipped_of(file, '.files.csv', 'why') == skipped_of(trained[1], '.files.csv', 'why') # by name, see above
     names_every_file(papermill, root, folder, file, tmp_path)
 
 

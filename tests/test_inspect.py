@@ -122,6 +122,7 @@ def test_every_file_is_on_the_list(inspect, tmp_path):
     assert not looks.open and looks.pictures >= len(names) - 4 and '&lt;b&gt;太字.png' in html and '検査結果' in html
     assert m['bytes'] == len(html.encode()) < 5_000_000
     assert m['hidden'] == 2 and '2 個のファイルは対象外' in html
+    assert m['sentences'][0].startswith('モデルの実力：テスト画像') and m['sentences'][0] in html # before any limit
 
 
 def test_the_page_is_printed(tmp_path):
@@ -263,6 +264,7 @@ def test_export(papermill, inspect, root, trained, anomaly_runs, photos, tmp_pat
     assert sorted(f.name for f in to.iterdir()) == ['card.md', 'judge.py', 'model.onnx']
     card = (to/'card.md').read_text(encoding='utf-8')
     assert run.name in card and json.loads(run.read_text(encoding='utf-8'))['env']['data']['hash'] in card
+    assert ('s/(1 + s) may differ' if k else 'a probability, may differ') in card and 'How good it is: ' in card
     (photos/'良品'/'壊れた.png').write_bytes(b'no image')
     try:
         r = subprocess.run([sys.executable, '-c', WITHOUT, to/'judge.py', photos, tmp_path/'t.csv'], cwd=tmp_path,
