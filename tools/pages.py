@@ -24,7 +24,6 @@ from inspectkit.studies import moved, plan
 PAPERS = dict(S1='Corrosion, graded', S2='Grad-CAM on defects', S3='Anomalies from a few anomalies',
               S4='EfficientNet, class by class', S5='What augmentation makes a network look at')
 SCRATCH = 'smoke', 'first'
-ASIDE = 'first_run', # shown in a report, settles none of its claims
 PLACE = dict(walkthrough='pages') # of a report's page, where it is on no paper
 NO_RUN = 'adds up', 'a setting', 'another setting', 'the paper contradicts itself', 'not yet run' # behind these
 AS_IT_IS = 'data-quarto-disable-processing="true"' # else Quarto makes a table of its own, without our attributes
@@ -188,8 +187,7 @@ def claim_table(table, where):
         found = where.get(r.id, {})
         links = [f'<a href="{found["cell"]}" aria-label="cell of {r.id}">cell</a>'] if found else []
         ran = r.verdict not in NO_RUN and found.get('ours')
-        behind = [s for s in found['studies'] if s not in ASIDE] if ran else []
-        links += [f'<a href="runs.html#{s}">runs of {s}</a>' for s in behind]
+        links += [f'<a href="runs.html#{s}">runs of {s}</a>' for s in (found['studies'] if ran else [])]
         value = f'{r.value:.6g}' if isinstance(r.value, float) else r.value
         ours, source = html.escape(found.get('ours', '')), html.escape(f'{r.paper}, {r.source}')
         cells = dict(claim=f'{html.escape(said(r))} <small>{r.id}</small>', source=source,
