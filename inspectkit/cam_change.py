@@ -6,8 +6,8 @@
 __all__ = ['enlarging', 'matrices', 'on_both_sides', 'enlarge', 'corners', 'extremes', 'scaled', 'both', 'inner', 'pixel_pairs',
            'mean_absolute_difference', 'mean_squared_difference', 'centred', 'pearson', 'ranks', 'rank_correlation',
            'spearman', 'high_part', 'overlap_rate', 'prediction_kl', 'moments', 'centroid', 'dispersion',
-           'centroid_shift', 'lag_sums', 'lag_sums_by_fourier', 'cross_correlation', 'region_share', 'moved', 'changes',
-           'averages']
+           'centroid_shift', 'lag_sums', 'lag_sums_by_fourier', 'highest_agreement', 'cross_correlation',
+           'region_share', 'moved', 'changes', 'averages']
 
 # %% ../nbs/18_cam_change.ipynb #45be29f1
 import math
@@ -278,6 +278,21 @@ def lag_sums_by_fourier(a, b, size=None): # as lag_sums
             yield torch.fft.irfft2(a_*b_.conj(), shape)[rows][None, :, columns].numpy()
 
 # %% ../nbs/18_cam_change.ipynb #6fdb7924
+def highest_agreement(
+    a: Tensor, # (N, h, w) float64, centred
+    b: Tensor, # (N, h, w) float64, centred
+    size: tuple = None, # height and width of the image; None for h and w
+) -> tuple: # the highest of all `lag_sums` (N,), and its lag (N, 2) in pixels, how far a lies below and right of b
+    "Where two maps agree best, before it is divided by how much each agrees with itself."
+    way = lag_sums if math.prod(a.shape[1:]) <= 400 else lag_sums_by_fourier # 400: as fast, at 224 pixels
+    def highest(s): # (n, 2H - 1, 2W - 1)
+        at = s.reshape(len(s), -1).argmax(1)
+        where = np.unravel_index(at, s.shape[1:])
+        return np.stack([s[np.arange(len(s)), *where], *where], 1)
+    found = [np.zeros((0, 3)), *(highest(s) for s in way(a, b, size))]
+    peak, *lag = torch.tensor(np.concatenate(found)).double().T
+    return peak, torch.stack([l - s + 1 for l, s in zip(lag, size or a.shape[1:])], 1)
+
 def cross_correlation(
     cam: Tensor, # (N, h, w) maps of the network
     base: Tensor, # (N, h, w) maps of the baseline for the same images
@@ -286,14 +301,7 @@ def cross_correlation(
     "Peak of the normalised two-dimensional cross-correlation and its lag (S5); nan where either map is constant."
     a, b = (centred(v, size) for v in both(cam, base, size))
     norm = (inner(a, a, size)*inner(b, b, size)).sqrt()
-    way = lag_sums if math.prod(cam.shape[1:]) <= 400 else lag_sums_by_fourier # 400: as fast, at 224 pixels
-    def highest(s): # (n, 2H - 1, 2W - 1)
-        at = s.reshape(len(s), -1).argmax(1)
-        where = np.unravel_index(at, s.shape[1:])
-        return np.stack([s[np.arange(len(s)), *where], *where], 1)
-    found = [np.zeros((0, 3)), *(highest(s) for s in way(a, b, size))]
-    peak, *lag = torch.tensor(np.concatenate(found)).double().T
-    lag = torch.stack([l - s + 1 for l, s in zip(lag, size or cam.shape[1:])], 1)
+    peak, lag = highest_agreement(a, b, size)
     return (peak/norm).clamp(-1, 1), torch.where(norm.isnan()[:, None], math.nan, lag)
 
 # %% ../nbs/18_cam_change.ipynb #6ad8bf38
