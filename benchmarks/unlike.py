@@ -1,23 +1,20 @@
 """Is a part noticed that no training has seen? One kind at a time is left out, the rest is cut into images that are
 remembered, images that draw the limit and images held out; each way to measure a distance is then asked to tell those
-held out from the kind left out. `python benchmarks/unlike.py FOLDER` asks the same of networks that `run_experiment`
-trains on `fastener` without one part (FOLDER PART ... for some), by the run's own split; FOLDER keeps the images.
+held out from the kind left out. No network is trained: what looks is the pretrained one.
 
 A way was to be chosen on `PARTS` and `neu`, and reported on the other five parts. The one chosen was worse there than
 what is in use, so another was asked of `AFTERWARDS`. What became of it: nbs/28_unlike.ipynb.
 """
-import json, random, re, shutil, statistics, subprocess, sys
+import random, statistics
 from dataclasses import replace
 from pathlib import Path
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from measure import save
 from inspectkit.augment import normalise
-from inspectkit.data import below, load, root_of
+from inspectkit.data import load
 from inspectkit.duplicates import near_groups
 from inspectkit.models import build, eval_mode, mean_std
-from inspectkit.runs import read_run, repo_root
 from inspectkit.unlike import distances, light, limit
 
 SHARE, SPLITS, PARTS = .05, 20, ('Nut_Black', 'Washer_Black') # the two that the walk-through leaves out
@@ -119,68 +116,22 @@ def few_of(name, n, gen):
     return images.x[at], [kinds[i] for i in at]
 
 
-def network(top, part):
-    "The run of run_experiment on `fastener` without a part, with its own choices: trained if it is not there."
-    to = top/part
-    for f in below(root_of('fastener')):
-        if part_of(f) == part or f.suffix != '.jpg': continue
-        hours = re.search(r'-T(\d+)', f.stem)[1]
-        own = to/('ok' if hours == '0' else f'h{hours}')
-        own.mkdir(parents=True, exist_ok=True)
-        if not (own/f.name).exists(): shutil.copyfile(f, own/f.name)
-    def there():
-        runs = [(f, json.loads(f.read_text(encoding='utf-8'))) for f in (repo_root()/'runs'/'_unlike').glob('*.json')]
-        return next((f for f, r in runs if r['params']['data'] == f'folder:{to}'), None)
-    if not there():
-        line = ['papermill', 'nbs/run_experiment.ipynb', top/f'{part}.ipynb', '-p', 'data', f'folder:{to}',
-                '-p', 'study', '_unlike', '--no-progress-bar']
-        subprocess.run([str(a) for a in line], check=True, stdin=subprocess.DEVNULL, cwd=repo_root())
-    return read_run(there()), load_file(there().with_suffix('.safetensors'))
-
-
-def with_networks(top, v, x, paths, which):
-    "The run's own training, validation and test images; its network's features beside the others."
-    rows, names = {}, {Path(p).name: i for i, p in enumerate(paths)}
-    for part in which:
-        run, weights = network(top, part)
-        net = build(run['params']['model'], 4, 'none', run['params']['units'], run['params']['dropout'])
-        net.load_state_dict(weights)
-        own = looks(net, x, *OWN)
-        all_of = v | {'trained last layer': own['last'], 'trained stage 3': own[3]}
-        told_of = (run['metrics'][k]['path'] for k in ('val_predictions', 'predictions'))
-        val, held = ([names[Path(p).name] for p in paths_of] for paths_of in told_of)
-        new = [i for i, p in enumerate(paths) if part_of(p) == part]
-        train = [i for i in range(len(paths)) if i not in {*val, *held, *new}]
-        d = asked(all_of, torch.tensor(train), [torch.tensor(i) for i in (val, held, new)])
-        for way, three in (d | {BOTH: both(d)}).items():
-            a, found, false = told(way, *three)
-            rows.setdefault(way, {})[part] = dict(auroc=a, found=round(found*len(new)), of_new=len(new),
-                                                  false=round(false*len(held)), of_held=len(held))
-    return rows
-
-
-def frozen(eye, images, group, rest):
-    "Each set, with the pretrained network alone."
-    kinds, gen = [part_of(p) for p in images.path], random.Random(1)
-    v = vectors(looks(eye, images.x, *OWN), images.x)
-    result = {'fastener, chosen on': leave_out(v, kinds, group, PARTS),
-              'fastener, reported': leave_out(v, kinds, group, rest)}
-    steel = load('neu', 224)
-    few = {'neu, chosen on': (steel.x[::10], [steel.classes[k] for k in steel.y[::10].tolist()])}
-    for name, (x, kinds) in (few | {name: few_of(name, n, gen) for name, n in AFTERWARDS.items()}).items():
-        result[name] = leave_out(vectors(looks(eye, x, *OWN), x), kinds, range(len(x)), sorted(set(kinds)))
-    return result
-
-
 if __name__ == '__main__':
     torch.set_num_threads(1)
-    eye, images = build('efficientnet_lite0', 2, 'imagenet'), load('fastener', 224)
-    rest = sorted(set(map(part_of, images.path)) - set(PARTS))
-    if sys.argv[1:]:
-        v = vectors(looks(eye, images.x, *OWN), images.x)
-        save('unlike_networks', dict(share=SHARE, ways=with_networks(Path(sys.argv[1]), v, images.x, images.path,
-                                                                     sys.argv[2:] or rest)))
-    else:
-        wide = load('fastener', 128)
-        group = near_groups(replace(wide, group=torch.arange(len(wide.y)))).tolist()
-        save('unlike', dict(share=SHARE, splits=SPLITS, groups=len(set(group)), sets=frozen(eye, images, group, rest)))
+    eye, gen, result = build('efficientnet_lite0', 2, 'imagenet'), random.Random(1), {}
+    images = load('fastener', 224)
+    wide = load('fastener', 128)
+    group = near_groups(replace(wide, group=torch.arange(len(wide.y)))).tolist()
+    kinds = [part_of(p) for p in images.path]
+    f = looks(eye, images.x, *OWN)
+    v = vectors(f, images.x)
+    rest = sorted(set(kinds) - set(PARTS))
+    result['fastener, chosen on'] = leave_out(v, kinds, group, PARTS)
+    result['fastener, reported'] = leave_out(v, kinds, group, rest)
+    steel = load('neu', 224)
+    x, kinds = steel.x[::10], [steel.classes[k] for k in steel.y[::10].tolist()]
+    result['neu, chosen on'] = leave_out(vectors(looks(eye, x, *OWN), x), kinds, range(len(x)), sorted(set(kinds)))
+    for name, n in AFTERWARDS.items():
+        x, kinds = few_of(name, n, gen)
+        result[name] = leave_out(vectors(looks(eye, x, *OWN), x), kinds, range(len(x)), sorted(set(kinds)))
+    save('unlike', dict(share=SHARE, splits=SPLITS, groups=len(set(group)), sets=result))
