@@ -251,8 +251,8 @@ table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:2px 8px;text-
 
 # %% ../nbs/29_page.ipynb #fa10e0fb
 def card(
-    row: dict, # path, state, label, confidence, why (sentences), pictures (of `inside`: none if the file is gone, its map
-               # the second, without one it is said that there is none); without label, score and sure
+    row: dict, # path, state, label, confidence, why (sentences), pictures (of `inside`: photograph and map; without a
+               # map that is said, none if the file is gone); without label, score and sure
     lang: str, # en or ja
 ) -> str: # HTML
     "One image."
