@@ -26,6 +26,7 @@ WORDS = dict(
             content='unlike anything seen in training',
             light='light or sharpness unlike that in training',
             gone='the training images cannot be read', between='between the limits',
+            no_map='no map: it says nothing of this image',
             shown='{} of {} images are shown, the worst first; all are in the CSV.',
             map='Below a picture: where the network looked for what is not good (red). That proves nothing.',
             strange='Below a picture: where it is least like good parts (red). That proves no defect.'),
@@ -34,6 +35,7 @@ WORDS = dict(
             as_high='これ以上のスコアの良品の割合', sure='不良品である確率', defect='不良品の確率',
             sure_unlike='良品と違うという信頼度', unlike='良品と違う', file_map='マップ', content='学習画像に似たものがない',
             light='明るさ・色・鮮明さが学習画像と違う', gone='学習画像を読めない', between='しきい値の間',
+            no_map='マップなし（この画像では何も示さない）',
             shown='{1} 枚のうち悪い順に {0} 枚を表示。全件は CSV にあります。',
             map='画像の下は、ネットワークが良品でない点を探して見た場所（赤）です。判定の証拠ではありません。',
             strange='画像の下は、良品と最も違う場所（赤）です。欠陥の証拠ではありません。'))
@@ -249,7 +251,8 @@ table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:2px 8px;text-
 
 # %% ../nbs/29_page.ipynb #fa10e0fb
 def card(
-    row: dict, # path, state, label, confidence, why (sentences), pictures (of `inside`); without label, score and sure
+    row: dict, # path, state, label, confidence, why (sentences), pictures (of `inside`: photograph and map; without a
+               # map that is said, none if the file is gone); without label, score and sure
     lang: str, # en or ja
 ) -> str: # HTML
     "One image."
@@ -261,7 +264,8 @@ def card(
     else:
         sure = f"{w['score']} {row['score']:.1f}"
         if p is not None: sure += f" ({w[row.get('sure', 'defect')]} {p}&nbsp;%)"
-    why = ''.join(f'<br>{escape(s)}' for s in row['why'])
+    no_map = [w['no_map']]*(len(row['pictures']) == 1)
+    why = ''.join(f'<br>{escape(s)}' for s in [*row['why'], *no_map])
     return f'<div class="card {state}">{pictures}<b>{w[state]}</b><br>{sure}{why}<br>{escape(row["path"])}</div>'
 
 # %% ../nbs/29_page.ipynb #a6ea68f2

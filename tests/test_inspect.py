@@ -159,6 +159,7 @@ def test_it_says_what_the_run_said(inspect, trained, photos, tmp_path):
     assert len(maps) == len(set(maps)) > 3 # a network of two passes has maps that say nothing, too
     assert maps == sorted(f.relative_to(tmp_path).as_posix() for f in tmp_path.glob('*.maps/*'))
     assert {Image.open(tmp_path/m).size for m in maps} == {(260, 128)} and run['metrics']['maps']['n'] == len(maps)
+    assert (rows['why'].fillna('').str.contains('no map: it says nothing') == rows['map'].isna()).all()
     order = [('NG', 'a person must look', 'OK').index(s) for s in rows.result]
     assert order == sorted(order)
     tested = run['metrics']['tested']
