@@ -6,6 +6,7 @@
   if (!own.length) return;
   const sections = [...document.querySelectorAll("main section")].filter((s) => s.querySelector("table.runs"));
   const others = [...sections.filter((s) => !own.some((a) => s.contains(a))),
+    ...sections.map((s) => s.querySelector("p")), // how many there are of the study
     ...links.filter((a) => !own.includes(a)).map((a) => a.closest("tr"))];
   const shown = document.createElement("p");
   shown.className = "of-claim";

@@ -196,7 +196,8 @@ def claim_table(table, where):
         links += [to_runs(r.id, found['behind'])] if found.get('behind') else []
         value = f'{r.value:.6g}' if isinstance(r.value, float) else r.value
         ours, source = html.escape(found.get('ours', '')), html.escape(f'{r.paper}, {r.source}')
-        ours = re.sub(r'\[[^][]*\]', lambda m: m[0].replace(' ', '&nbsp;'), ours) # an interval stays on its line
+        whole = r'\[[^][]*\]|\b[nqp] (= )?\d[\d.]*' # an interval, a number with its letter: each stays on a line
+        ours = re.sub(whole, lambda m: m[0].replace(' ', '&nbsp;'), ours)
         if ours and r.verdict in EXACT: ours += ' <small>exact</small>' # no error of sampling
         cells = dict(claim=f'{html.escape(said(r))} <small>{r.id}</small>', source=source,
                      paper=html.escape(value), ours=ours,
