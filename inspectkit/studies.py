@@ -313,6 +313,7 @@ class Colophon:
     def _repr_mimebundle_(self, **_): # IPython asks for it
         return {'text/plain': self.text, 'application/json': self.data}
 
+# %% ../nbs/15_studies.ipynb #cd792b92
 def colophon(
     table: pd.DataFrame, # the claims with ours, as `settle` gives them; None for a report that judges none
     report: str, # name of a notebook in nbs/papers
@@ -326,7 +327,11 @@ def colophon(
            f"({made['code']})."
     found = {} if table is None else table.ours
     ours = {i: f'{v:.4g}' if isinstance(v, float) else str(v) for i, v in found.items()}
-    data = dict(report=report, paper=paper, studies=studies, made_from=made, ours=ours)
+    of_claims = {} if table is None else table.runs
+    runs = sorted({name for own in of_claims for name in own})
+    at = {name: str(k) for k, name in enumerate(runs)}
+    behind = {i: ' '.join(at[name] for name in own) for i, own in of_claims.items() if own}
+    data = dict(report=report, paper=paper, studies=studies, made_from=made, ours=ours, runs=runs, behind=behind)
     return Colophon(text, data)
 
 # %% ../nbs/15_studies.ipynb #14a03569

@@ -5,7 +5,7 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 import pytest
 import yaml
 import browser
-from inspectkit.claims import VERDICTS, claims
+from inspectkit.claims import DECIDED, VERDICTS, claims
 from inspectkit.studies import plan
 
 STUDIES = dict(S1='corrosion', S2='gradcam', S3='aae', S4='efficientnet', S5='augmentation') # and reports
@@ -158,15 +158,33 @@ def test_claims_filter(served, tab):
     assert link.startswith(served + 'papers/corrosion.html#at-')
 
 
-def test_see_names_the_study(served, tab):
-    "A claim that no run settles leads to none; in a row no two links say the same."
+def test_a_claim_leads_to_its_runs_and_no_others(served, tab):
+    "One run to its row, several to the page of runs with just these; in a row no two links say the same."
     tab.open(served + 'pages/claims.html')
     rows = "[...document.querySelectorAll('table.claims tbody tr')]"
-    see = tab.js(rows + ".map(r => [r.dataset.verdict, [...r.querySelectorAll('a')].map(a => a.textContent)])")
-    assert all(len(set(links)) == len(links) for _, links in see)
-    assert {v for v, links in see if len(links) == 1} >= {'adds up', 'a setting', 'another setting'}
-    assert not any('runs' in ' '.join(links) for v, links in see if v in ('adds up', 'a setting', 'another setting'))
-    assert any('runs of corrosion' in links for v, links in see if v == 'not reproduced')
+    links = "[...r.querySelectorAll('[data-label=see] a')].map(a => [a.textContent, a.href])"
+    see = {i: (v, dict(found)) for i, v, found in tab.js(rows + f".map(r => [r.id, r.dataset.verdict, {links}])")}
+    assert all(set(found) <= {'cell', *(k for k in found if re.fullmatch(r'1 run|[2-9] runs|[1-9]\d+ runs', k))}
+               for _, found in see.values())
+    none = {'adds up', 'a setting', 'another setting', 'the paper contradicts itself', 'not yet run'}
+    assert not any('run' in ' '.join(found) for v, found in see.values() if v in none)
+    assert {i for i, (v, found) in see.items() if v in DECIDED and len(found) == 1} == {'S1.trim-paper', 'S4.one-hot'}
+    shown = "[...document.querySelectorAll('table.runs tbody tr')].filter(r => r.offsetParent)"
+    tab.open(see['S1.cnn-loss'][1]['6 runs']) # three seeds of two networks
+    own = tab.js(shown + ".map(r => r.querySelector('a').textContent)")
+    assert sorted(n.partition('-')[0] for n in own) == ['alexnet']*3 + ['cnn5']*3
+    assert 'S1.cnn-loss' in tab.js("document.querySelector('.of-claim').textContent")
+    tab.js("document.querySelector('.of-claim button').click()")
+    assert tab.js(f"{shown}.length == document.querySelectorAll('table.runs tbody tr').length") and not tab.errors
+    tab.open(see['S1.t1.lr'][1]['1 run'])
+    assert tab.js("document.querySelector(':target').textContent").startswith('cnn5-')
+
+
+def test_what_was_not_sampled_is_exact(served, tab):
+    tab.open(served + 'pages/claims.html')
+    ours = "[...document.querySelectorAll('tr[data-verdict=\"adds up\"] [data-label=ours]')]"
+    said = tab.js(ours + '.map(d => d.textContent)')
+    assert said and all(s.endswith(' exact') for s in said)
 
 
 def test_data_page_says_who_uses_what(root):

@@ -25,7 +25,7 @@ PAPERS = dict(S1='Corrosion, graded', S2='Grad-CAM on defects', S3='Anomalies fr
               S4='EfficientNet, class by class', S5='What augmentation makes a network look at')
 SCRATCH = 'smoke', 'first'
 PLACE = dict(walkthrough='pages') # of a report's page, where it is on no paper
-NO_RUN = 'adds up', 'a setting', 'another setting', 'the paper contradicts itself', 'not yet run' # behind these
+EXACT = 'adds up', 'the paper contradicts itself' # the paper's numbers among themselves
 AS_IT_IS = 'data-quarto-disable-processing="true"' # else Quarto makes a table of its own, without our attributes
 
 
@@ -96,7 +96,7 @@ def settled(report):
 def patterns(source):
     "Ids of claims, or patterns of ids, in a cell that judges, and how sure: the more of it is literal, the surer."
     found = []
-    if not re.search(r'judged\[|judged \|=|setting\(', source): return found
+    if not re.search(r'judged\[|judged (\|=|= \{)|setting\(', source): return found
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.append((re.escape(node.value), len(node.value) + 99))
@@ -127,7 +127,8 @@ def reports(root):
         at = {i: cell_of(i, cells) for i in data.get('ours', {})}
         for i, ours in data.get('ours', {}).items():
             anchor = f'#at-{at[i]}' if at[i] else ''
-            where[i] = dict(ours=ours, cell=f'../papers/{report.stem}.html{anchor}', studies=data['studies'])
+            behind = [data['runs'][int(k)] for k in data.get('behind', {}).get(i, '').split()]
+            where[i] = dict(ours=ours, cell=f'../papers/{report.stem}.html{anchor}', behind=behind)
         NBProcessor(nb=nb, procs=quiet).process()
         for c in nb.cells: # the code is a click away
             if c.cell_type == 'code': c.source = f'#| code-fold: true\n#| code-summary: Code\n{c.source}'
@@ -181,15 +182,23 @@ def said(row):
     return ', '.join(w for w in words if w)
 
 
+def to_runs(i, behind):
+    "A link to the runs behind a claim: one run to its row on the page of runs, several to that page with just these."
+    if len(behind) == 1: return f'<a href="runs.html#{Path(behind[0]).name}" aria-label="run of {i}">1 run</a>'
+    return f'<a href="runs.html?claim={i}" aria-label="runs of {i}">{len(behind)} runs</a>'
+
+
 def claim_table(table, where):
     "Every claim as a row, with buttons to choose from that work without a framework; without a script all rows show."
     def row(r):
         found = where.get(r.id, {})
         links = [f'<a href="{found["cell"]}" aria-label="cell of {r.id}">cell</a>'] if found else []
-        ran = r.verdict not in NO_RUN and found.get('ours')
-        links += [f'<a href="runs.html#{s}">runs of {s}</a>' for s in (found['studies'] if ran else [])]
+        links += [to_runs(r.id, found['behind'])] if found.get('behind') else []
         value = f'{r.value:.6g}' if isinstance(r.value, float) else r.value
         ours, source = html.escape(found.get('ours', '')), html.escape(f'{r.paper}, {r.source}')
+        whole = r'\[[^][]*\]|\b[nqp] (= )?\d[\d.]*' # an interval, a number with its letter: each stays on a line
+        ours = re.sub(whole, lambda m: m[0].replace(' ', '&nbsp;'), ours)
+        if ours and r.verdict in EXACT: ours += ' <small>exact</small>' # no error of sampling
         cells = dict(claim=f'{html.escape(said(r))} <small>{r.id}</small>', source=source,
                      paper=html.escape(value), ours=ours,
                      verdict=f'<span class="verdict {kind(r.verdict)}">{r.verdict}</span>', see=' '.join(links))
@@ -235,9 +244,11 @@ def scored(m):
     return '' if accuracy is None else f'{accuracy:.3f}'
 
 
-def run_tables(root):
-    "Each run of each study, with what varies and a link to its JSON."
-    parts = []
+def run_tables(root, where):
+    "Each run of each study, with what varies, a link to its JSON, and the claims whose number was made from it."
+    parts, of = [], {}
+    for i, found in where.items():
+        for name in found['behind']: of.setdefault(name, []).append(i)
     for study in studies(root):
         runs, rows = load_runs(study), []
         seen = {} # of each parameter, in runs that have the same ones: its values
@@ -247,7 +258,9 @@ def run_tables(root):
             p, env = r['params'], r['env']
             varied = ', '.join(f'{k} {v}' for k, v in p.items()
                                if v not in ('', [], 'none') and len(seen[k, frozenset(p)]) > 1)
-            rows.append([f'<a href="../runs/{study}/{f.name}">{f.stem}</a>', html.escape(varied),
+            claimed = html.escape(' '.join(of.get(f'{study}/{f.stem}', [])))
+            rows.append([f'<a id="{f.stem}" data-claims="{claimed}" href="../runs/{study}/{f.name}">{f.stem}</a>',
+                         html.escape(varied),
                          scored(r['metrics']), f'{took(r):.1f}', env['device'],
                          (env['commit'] or '')[:8]])
         heads = 'run', 'what varies', 'test accuracy or AUROC', 'minutes', 'device', 'commit'
@@ -285,7 +298,8 @@ if __name__ == '__main__':
     shutil.copy(font, root/'pages'/'ipaexg.ttf')
     library(root)
     (where, pages), table = reports(root), every_claim()
-    texts = dict(tally=tally(table, pages), claims=claim_table(table, where), runs=run_tables(root), times=times(root))
+    texts = dict(tally=tally(table, pages), claims=claim_table(table, where), runs=run_tables(root, where),
+                 times=times(root))
     for source in (root/'_index.qmd', *(root/'pages').glob('_*.qmd')): page(source, texts)
     print(f'{len(table)} claims, {len(where)} of them with ours')
     gc.freeze() # each shell that ran a module's cells collects garbage at the end, a second each
