@@ -39,7 +39,6 @@ def peers(x):
     from anomalib.models.image.padim.torch_model import PadimModel
     from anomalib.models.image.patchcore.torch_model import PatchcoreModel
     from anomalib.models import Padim, Patchcore
-    from torchvision.transforms import v2
     made = {}
     for name, model, lightning in (('PaDiM', PadimModel(backbone='resnet18', layers=['layer1', 'layer2', 'layer3'],
                                                         pre_trained=False), Padim),
@@ -77,7 +76,7 @@ def one_at_a_time(n=12):
                 ratio={k: ratio(t, k, ours) for k in ways if k != ours})
 
 
-def training(n=20 if SMALL else 500, epochs=2 if SMALL else 40, threads=2):
+def training(n=20 if SMALL else 500, epochs=2 if SMALL else 40, threads=1 if SMALL else 2):
     "S3's best setting as studies/aae.yaml has it; seconds of the clock, on a quiet machine."
     torch.set_num_threads(threads)
     x = (255*surface(n, 32, gen)).round().byte()
