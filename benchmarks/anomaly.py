@@ -5,12 +5,11 @@ The peers at their defaults: their network, their size of 256 pixels, their tran
 little, so that PatchCore's memory is small and its search fast (it keeps 1 % of
 their vectors, not its 10 %). Their networks have random weights, for a speed does not
 depend on them. Ways take turns and a ratio is the median of the ratios of turns; one thread, seconds of the processor.
+Names of parts on the command line: only these.
 """
-import json, statistics, sys, time
-from importlib.util import find_spec
-from pathlib import Path
+import time
 import numpy as np, psutil, torch
-from measure import save, turns
+from measure import SMALL, clock_of, medians, peer, ratio, save_parts, turns
 from inspectkit.anomaly import gaussian, hotelling
 from inspectkit.autoencoder import build_parts, codes, fit_autoencoder
 from inspectkit.synthetic import surface
@@ -19,11 +18,7 @@ torch.set_num_threads(1)
 gen = torch.Generator().manual_seed(0)
 
 
-def seconds(ways, repeats): return turns(ways, repeats, time.process_time)
-def ratio(t, a, b): return statistics.median(i/j for i, j in zip(t[a], t[b]))
-
-
-def t2_against_scipy(n=20_000, d=64):
+def t2_against_scipy(n=500 if SMALL else 20_000, d=64):
     "The loop one writes first: scipy's mahalanobis for each code."
     from scipy.spatial.distance import mahalanobis
     z = torch.randn(n, d, generator=gen)
@@ -34,8 +29,8 @@ def t2_against_scipy(n=20_000, d=64):
     def with_fit(): return hotelling(z, *gaussian(z))
     torch.testing.assert_close(hotelling(z, *fitted), torch.from_numpy(loop()), rtol=1e-8, atol=0)
     ways = {'scipy loop': loop, 'inspectkit': lambda: hotelling(z, *fitted), 'inspectkit, with the fit': with_fit}
-    t = seconds(ways, 5)
-    return dict(codes=n, d=d, seconds={k: statistics.median(v) for k, v in t.items()},
+    t = turns(ways, 5, clock_of('cpu'))
+    return dict(codes=n, d=d, seconds=medians(t),
                 ratio={k: ratio(t, 'scipy loop', k) for k in t if k != 'scipy loop'})
 
 
@@ -44,7 +39,6 @@ def peers(x):
     from anomalib.models.image.padim.torch_model import PadimModel
     from anomalib.models.image.patchcore.torch_model import PatchcoreModel
     from anomalib.models import Padim, Patchcore
-    from torchvision.transforms import v2
     made = {}
     for name, model, lightning in (('PaDiM', PadimModel(backbone='resnet18', layers=['layer1', 'layer2', 'layer3'],
                                                         pre_trained=False), Padim),
@@ -65,25 +59,24 @@ def peers(x):
 
 def one_at_a_time(n=12):
     "Score 32 x 32 images as they come from a camera, one by one: from bytes to a number."
+    peer('anomalib', 'anomalib')
     x = (255*surface(96, 32, gen)).round().byte()
     parts = build_parts('aae', 1, 32).eval()
     fitted = gaussian(codes(parts, x)[0])
     new = x[-n:]
     ways = {'inspectkit, AAE and T²': lambda: [float(hotelling(codes(parts, i[None])[0], *fitted)) for i in new]}
-    if find_spec('anomalib'):
-        for name, (model, transform) in peers(x[:64].float()/255).items():
-            def score(model=model, transform=transform):
-                with torch.no_grad():
-                    return [float(model(transform((i.float()/255).expand(3, -1, -1))[None]).pred_score) for i in new]
-            ways[f'anomalib, {name}'] = score
-    else: print('anomalib is absent and not measured: pip install anomalib', flush=True)
-    t = seconds(ways, 5)
+    for name, (model, transform) in peers(x[:64].float()/255).items():
+        def score(model=model, transform=transform):
+            with torch.no_grad():
+                return [float(model(transform((i.float()/255).expand(3, -1, -1))[None]).pred_score) for i in new]
+        ways[f'anomalib, {name}'] = score
+    t = turns(ways, 5, clock_of('cpu'))
     ours = next(iter(ways))
-    return dict(ms_an_image={k: 1000*statistics.median(v)/n for k, v in t.items()},
+    return dict(ms_an_image={k: 1000*v/n for k, v in medians(t).items()},
                 ratio={k: ratio(t, k, ours) for k in ways if k != ours})
 
 
-def training(n=500, epochs=40, threads=2):
+def training(n=20 if SMALL else 500, epochs=2 if SMALL else 40, threads=1 if SMALL else 2):
     "S3's best setting as studies/aae.yaml has it; seconds of the clock, on a quiet machine."
     torch.set_num_threads(threads)
     x = (255*surface(n, 32, gen)).round().byte()
@@ -95,11 +88,5 @@ def training(n=500, epochs=40, threads=2):
     return dict(images=n, epochs=epochs, threads=threads, seconds=took)
 
 
-parts = dict(t2_against_scipy=t2_against_scipy, one_at_a_time=one_at_a_time, training=training)
-before = Path(__file__).with_name('anomaly.json') # names of parts on the command line: only these, the others stay
-result = json.loads(before.read_text(encoding='utf-8'))['result'] if sys.argv[1:] else {}
-result['load_before'] = psutil.getloadavg()[0]
-for name in sys.argv[1:] or parts:
-    result[name] = parts[name]() | dict(load=psutil.getloadavg()[0])
-    print(name, json.dumps(result[name], ensure_ascii=False), flush=True)
-save('anomaly', result | dict(load_after=psutil.getloadavg()[0]))
+save_parts('anomaly', dict(t2_against_scipy=t2_against_scipy, one_at_a_time=one_at_a_time, training=training),
+           lambda: dict(load=psutil.getloadavg()[0]))

@@ -5,14 +5,14 @@ starts from 7x7, and enlarging and scaling are. It has them as float64, where th
 in which SciPy is faster and less exact. Ways take turns, and a ratio is the median of the ratios of turns. One thread,
 and seconds of the processor rather than of the clock, so that it can be measured while others use the machine.
 """
-import math, statistics, time
+import math
 import numpy as np, psutil, scipy, torch
 from scipy import ndimage, signal, stats
 from torch.nn.functional import interpolate
-from measure import save, turns
+from measure import SMALL, clock_of, medians, ratio, save, turns
 from inspectkit.cam_change import centroid, changes, pearson, prediction_kl
 
-N, SIZE = 1000, (224, 224)
+N, SIZE = 20 if SMALL else 1000, (224, 224)
 torch.set_num_threads(1)
 gen = torch.Generator().manual_seed(0)
 cam, base = (torch.randn(2, N, 7, 7, generator=gen) + .5).relu() # as Grad-CAM's: at least 0, a third of the places 0
@@ -63,10 +63,9 @@ def loop_all(a, b):
 def compare(ours, loop, repeats):
     "Seconds for the set, and how many times as long the loop takes."
     t = turns({'inspectkit': ours, 'loop, float64': lambda: loop(*double), 'loop, float32': lambda: loop(*single)},
-              repeats, time.process_time)
-    ratio = {k: statistics.median(i/j for i, j in zip(t[f'loop, {k}'], t['inspectkit']))
-             for k in ('float64', 'float32')}
-    return dict(seconds_for_1000={k: statistics.median(v) for k, v in t.items()}, ratio=ratio)
+              repeats, clock_of('cpu'))
+    return dict(seconds_for_1000=medians(t),
+                ratio={k: ratio(t, f'loop, {k}', 'inspectkit') for k in ('float64', 'float32')})
 
 
 def beside(difference, value):

@@ -1,6 +1,7 @@
 "Maps of a trained network: from a folder with masks to one JSON, and what is refused on the way."
 import json
-import numpy as np, pytest
+import numpy as np, pytest, torch
+from inspectkit.cam import on_image
 
 TINY = ('-p', 'study', '_explain', '-p', 'model', 'cnn5', '-p', 'image_size', 64, '-p', 'n_images', 0, '-p', 'folds', 2,
         '-p', 'epochs', 1, '-p', 'test_parts', 2)
@@ -28,6 +29,9 @@ def test_from_a_folder_to_maps(papermill, root, marked, tmp_path):
     assert all(v is None for v, g in zip(m['each']['mass'], good) if g)
     assert run['env']['data']['truth'] == {'no defect known': sum(good)}
     kept = np.load(result.with_suffix('.npz'), allow_pickle=False)
+    top = on_image(torch.from_numpy(kept['attr']).float(), (64, 64)).flatten(1)
+    said = top.gather(1, torch.tensor(m['highest'])[:, None])[:, 0]
+    assert (said >= .99*top.amax(1)).all() and top.amax(1).max() > 0 # kept with three digits
     assert len(kept['attr']) == m['n'] and result.with_suffix('.npz').stat().st_size < 200_000
 
     trained.with_suffix('.safetensors').unlink()
