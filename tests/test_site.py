@@ -176,6 +176,7 @@ def test_a_claim_leads_to_its_runs_and_no_others(served, tab):
     assert 'S1.cnn-loss' in tab.js("document.querySelector('.of-claim').textContent")
     tab.js("document.querySelector('.of-claim button').click()")
     assert tab.js(f"{shown}.length == document.querySelectorAll('table.runs tbody tr').length") and not tab.errors
+    tab.open(served + 'pages/claims.html') # from the page itself its row would be no navigation
     tab.open(see['S1.t1.lr'][1]['1 run'])
     assert tab.js("document.querySelector(':target').textContent").startswith('cnn5-')
 
