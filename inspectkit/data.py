@@ -186,7 +186,8 @@ def kept_at(
     code = [inspect.getsource(f) for f in (eight_bit, opened, upright, is_deep, picture, decode)]
     made_by = PIL.__version__, FORMATS, MAX_PIXELS, MIN_SIDE, MAX_SCANS, code
     name = hashlib.sha256(repr((str(root), size, made_by)).encode()).hexdigest()[:16]
-    return Path(place).expanduser()/f'{name}.safetensors'
+    try: return Path(place).expanduser()/f'{name}.safetensors'
+    except RuntimeError: return None # a user without a home
 
 def recalled(
     file: Path, # of `kept_at`
@@ -221,7 +222,8 @@ def keep(
         for f in there:
             room -= f.stat().st_size
             if room < 0 or f.suffix == '.part' and time.time() - f.stat().st_mtime > 3600: f.unlink()
-    except Exception: part.unlink(missing_ok=True) # no room, no right to write: then without
+    except Exception: # no room, no right to write, a file where the folder should be: then without
+        with contextlib.suppress(OSError): part.unlink()
 
 # %% ../nbs/02_data.ipynb #4c3307ce
 def read_files(

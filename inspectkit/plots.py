@@ -4,17 +4,20 @@
 
 # %% auto #0
 __all__ = ['JAPANESE', 'COLOURS', 'readable', 'learning_curves', 'band', 'draw_counts', 'confusion_matrix', 'confusion_row',
-           'sheet', 'boxed', 'looked', 'quantiles']
+           'sheet', 'boxed', 'looked', 'as_jpeg', 'quantiles']
 
 # %% ../nbs/14_plots.ipynb #2fb43961
 import textwrap
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 import matplotlib.pyplot as plt
 import seaborn as sns
 import torch
+from IPython.display import Image as Inline
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from torch import Tensor
 from .cam import flaw
 
@@ -165,6 +168,15 @@ def looked(
             ax.set_axis_off()
         out.append(list(axes))
     return out
+
+# %% ../nbs/14_plots.ipynb #ab9edbb1
+def as_jpeg(
+    fig: Figure, # mostly photographs; closed afterwards
+) -> Inline: # for display in a notebook
+    "A figure of photographs at a fraction of its size as PNG."
+    fig.savefig(out := BytesIO(), format='jpeg', pil_kwargs=dict(quality=85))
+    plt.close(fig)
+    return Inline(out.getvalue(), format='jpeg')
 
 # %% ../nbs/14_plots.ipynb #8c2602fe
 def quantiles(
