@@ -21,6 +21,7 @@ steps = []
 
 def photograph(seed=0):
     "The reader's folder: the same whenever it is made."
+    check_name('fastener')
     if TOP.exists() and not (TOP/'.walk').exists(): sys.exit(f'there is a folder {TOP} already: rename it first')
     shutil.rmtree(TOP, ignore_errors=True)
     files, gen = sorted(root_of('fastener').glob('*-T*.jpg')), random.Random(seed)
@@ -74,10 +75,9 @@ def blurred(page, to):
 
 if __name__ == '__main__':
     os.chdir(repo_root())
-    check_name('fastener') # before the last walk is gone
+    photograph() # a folder that is not there ends here, before the last walk is gone
     shutil.rmtree(Path('runs', STUDY), ignore_errors=True)
     Path('runs', STUDY).mkdir()
-    photograph()
     photos = f'folder:{OLD}'
     call('audit', 'run_audit', data=photos)
     for f in OLD.rglob('*'): # what the audit said is to be fixed first
