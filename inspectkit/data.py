@@ -8,7 +8,7 @@ __all__ = ['MAX_PIXELS', 'MIN_SIDE', 'MAX_SCANS', 'MAX_BYTES', 'FORMATS', 'SLOW'
            'as_text', 'below', 'content', 'kept_at', 'recalled', 'keep', 'read_files', 'no_colour', 'together',
            'gather', 'bare', 'own_folder', 'root_of', 'check_name', 'hidden', 'natural', 'elpv', 'fastener', 'neu',
            'folder', 'tiles_of', 'cifar', 'fewer', 'planted', 'shuffled', 'load', 'in_order', 'data_hash', 'files_hash',
-           'audit_counts', 'shares', 'draw', 'kfold', 'split']
+           'audit_counts', 'shares', 'draw', 'dealt', 'kfold', 'split']
 
 # %% ../nbs/02_data.ipynb #14481d96
 import contextlib, hashlib, inspect, io, json, os, re, shutil, stat, time, warnings
@@ -559,7 +559,6 @@ def files_hash(
                    for f in below(root) if os.path.isfile(f) and not hidden(f, root))
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:12]
 
-# %% ../nbs/02_data.ipynb #c07fc463
 def audit_counts(
     images: Images, # a set with its audit
 ) -> dict: # what: {why: how many}
@@ -596,6 +595,27 @@ def draw(
     own = [torch.where(images.y == c)[0] for c in range(len(images.classes))]
     return images[torch.cat([o[torch.randperm(len(o), generator=gen)[:k]] for o, k in zip(own, take)]).sort().values]
 
+# %% ../nbs/02_data.ipynb #412780fb
+def dealt(
+    count: np.ndarray, # (G, K) how many images each group has of each class
+    folds: int, # number of parts
+) -> np.ndarray: # (G,) part of each group, from 0
+    "Groups of one class first; each goes where the shares of the classes then differ least between the parts."
+    total, have, each = count.sum(0), np.zeros((folds, count.shape[1])), np.arange(folds)
+    out = np.zeros(len(count), int)
+    for g in np.argsort(-count.std(1), kind='stable'):
+        tried = np.repeat(have[None], folds, 0)
+        tried[each, each] += count[g] # the group in each of the parts
+        share = tried/total
+        off = share - share.sum(1, keepdims=True)/folds
+        uneven, n, best = np.sqrt((off*off).sum(1)/folds).mean(1).tolist(), have.sum(1).tolist(), 0
+        for i in range(1, folds): # as good as another: where there are fewer images
+            alike = abs(uneven[i] - uneven[best]) <= 1e-8 + 1e-5*abs(uneven[best])
+            if uneven[i] < uneven[best] or alike and n[i] < n[best]: best = i
+        have[best] += count[g]
+        out[g] = best
+    return out
+
 # %% ../nbs/02_data.ipynb #a1f9b24b
 def kfold(
     y: Tensor, # (N,) class
@@ -606,7 +626,7 @@ def kfold(
     parameter: str = 'folds', # name of the setting, for the message
 ) -> list: # `folds` tensors of indices, each image in one of them
     "Parts with equal shares of each class, groups whole; ValueError if a class has fewer groups than there are parts."
-    from sklearn.model_selection import StratifiedGroupKFold
+    if folds < 2: raise ValueError(f"{parameter}={folds} must be at least 2")
     for c in range(len(classes)) if classes else y.unique().tolist():
         n, name = len(group[y == c].unique()), classes[c] if classes else c
         if n == 0: raise ValueError(f"class {name} has no image among the drawn: raise n_images, or draw=equal")
@@ -615,8 +635,13 @@ def kfold(
         if n < folds:
             raise ValueError(f"class {name} has {n} different images for {parameter}={folds}: "
                              f"use {parameter}={n} or less, or add images")
-    parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(y.numpy(), y.numpy(), group.numpy())
-    return [torch.from_numpy(held) for _, held in parts]
+    own, kind = (v.unique(return_inverse=True)[1].numpy() for v in (group, y))
+    count = np.zeros((own.max() + 1, kind.max() + 1))
+    np.add.at(count, (own, kind), 1)
+    order = np.random.RandomState(seed).permutation(len(count)) # whose numbers never change
+    part = np.empty(len(count), int)
+    part[order] = dealt(count[order], folds)
+    return [torch.from_numpy(np.flatnonzero(part[own] == i)) for i in range(folds)]
 
 # %% ../nbs/02_data.ipynb #03f0e89f
 def split(
