@@ -153,8 +153,8 @@ def mcnemar(
     only_b: int, # images that only the other has right
 ) -> float: # p value, two-sided
     "Exact test: do two models' disagreements split like coin tosses? McNemar 1947 (Psychometrika 12)."
-    from scipy.stats import binomtest
-    return 1. if only_a + only_b == 0 else float(binomtest(only_a, only_a + only_b).pvalue)
+    from scipy.special import bdtr
+    return min(1., 2*float(bdtr(min(only_a, only_b), only_a + only_b, .5))) # both tails of a coin are alike
 
 # %% ../nbs/07_score.ipynb #306aa157
 def superiority(

@@ -19,17 +19,27 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
 
 
+def pytest_configure(config):
+    "One process with all that is slow to import, for the tests of all workers."
+    if hasattr(config, 'workerinput') or config.option.collectonly: return
+    folder = tempfile.TemporaryDirectory()
+    os.environ['WARM'] = address = str(Path(folder.name)/'s')
+    warm.kernelspec(Path(folder.name), address)
+    env = os.environ | BACKEND | dict(PYTHONPATH='', JUPYTER_PATH=folder.name)
+    server = subprocess.Popen([sys.executable, warm.__file__, address], env=env)
+    def end():
+        server.kill(); server.wait()
+        folder.cleanup()
+    config.add_cleanup(end)
+
+
 @pytest.fixture(scope='session', autouse=True)
 def warm_kernels():
-    "Whatever the tests start has its kernels from here, but where their environment is another."
-    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        address = str(Path(folder)/'s')
+    "Whatever the tests start has its kernels from there, but where their environment is another."
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv('PYTHONPATH', '') # as the kernels have it
-        patch.setenv('JUPYTER_PATH', folder)
-        warm.kernelspec(Path(folder), address)
-        server = subprocess.Popen([sys.executable, warm.__file__, address], env=os.environ | BACKEND)
-        yield address
-        server.kill(); server.wait()
+        patch.setenv('JUPYTER_PATH', str(Path(os.environ['WARM']).parent))
+        yield os.environ['WARM']
 
 
 @pytest.fixture(scope='session')

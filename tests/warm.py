@@ -6,7 +6,8 @@ import atexit, gc, json, os, resource, select, signal, socket, struct, sys, trac
 from importlib import import_module
 
 SLOW = ('torch', 'torchvision', 'captum.attr', 'timm', 'pandas', 'scipy.stats', 'sklearn.metrics', 'matplotlib.figure',
-        'matplotlib.backends.backend_agg', 'optuna', 'papermill.cli', 'ipykernel.kernelapp')
+        'matplotlib.backends.backend_agg', 'seaborn', 'optuna', 'papermill.cli', 'ipykernel.kernelapp', 'torch._dynamo',
+        'onnxscript', 'torch.onnx._internal.exporter._core') # the last three: whatever exports
 ALIKE = 'PYTHONHASHSEED', 'CUDA_VISIBLE_DEVICES' # what an import may have read
 LEAST = 1_500_000_000 # bytes: what is imported takes 1 GB of them
 START = dict(papermill=('papermill.cli', 'papermill'),
