@@ -7,6 +7,7 @@
   const sections = [...document.querySelectorAll("main section")].filter((s) => s.querySelector("table.runs"));
   const others = [...sections.filter((s) => !own.some((a) => s.contains(a))),
     ...sections.map((s) => s.querySelector("p")), // how many there are of the study
+    document.querySelector('main a[href="#aae"]').closest("p"),
     ...links.filter((a) => !own.includes(a)).map((a) => a.closest("tr"))];
   const shown = document.createElement("p");
   shown.className = "of-claim";

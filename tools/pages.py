@@ -246,7 +246,7 @@ def scored(m):
 
 def run_tables(root, where):
     "Each run of each study, with what varies, a link to its JSON, and the claims whose number was made from it."
-    parts, of = [], {}
+    parts, of = [' · '.join(f'[{s}](#{s})' for s in studies(root)) + '\n\n'], {}
     for i, found in where.items():
         for name in found['behind']: of.setdefault(name, []).append(i)
     for study in studies(root):
@@ -263,7 +263,7 @@ def run_tables(root, where):
                          html.escape(varied),
                          scored(r['metrics']), f'{took(r):.1f}', env['device'],
                          (env['commit'] or '')[:8]])
-        heads = 'run', 'what varies', 'test accuracy or AUROC', 'minutes', 'device', 'commit'
+        heads = 'run', 'what varies', 'test score', 'minutes', 'device', 'commit'
         parts += [f'## {study} {{#{study}}}\n', f'{len(runs)} runs.\n', table_of(heads, rows)]
     return '\n'.join(parts)
 
