@@ -1,7 +1,7 @@
 """Dealing images to the parts of a split: ours, all parts at once, against scikit-learn's, the same parts.
 
-20,000 images of ten classes, a quarter of them in groups of two, five parts. Ways take turns, and the ratio is the median
-of the ratios of turns. One thread, and seconds of the processor rather than of the clock.
+20,000 images of ten classes, a quarter of them in groups of two, five parts. Ways take turns, and the ratio is the
+median of the ratios of turns. One thread, and seconds of the processor rather than of the clock.
 """
 import sklearn, torch
 from measure import SMALL, clock_of, medians, ratio, save, turns
