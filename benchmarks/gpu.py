@@ -1,7 +1,7 @@
 """What a GPU does as a processor does, and how fast: warps, training, precision, activation maps and their numbers.
 
 Ways take turns, a ratio is the median of the ratios of turns, and every time waits for the GPU to be done. 224 pixels,
-batches of 32. Names of parts on the command line: only these. `--small` does without a GPU.
+batches of 32 but where others are named. Names of parts on the command line: only these. `--small` does without a GPU.
 """
 import sys
 from copy import deepcopy
@@ -69,35 +69,41 @@ def networks():
     return {'fp32': (plain, torch.contiguous_format, 'fp32'), 'bf16, channels last': (last, LAST, 'bf16')}
 
 
-def maps():
-    "Grad-CAM of ResNet18 against its forward pass, the package grad-cam and Captum alone."
-    peer('pytorch_grad_cam', 'grad-cam')
+def by_batch(n):
+    "Grad-CAM of n images against its forward pass, the package grad-cam and Captum alone."
     from pytorch_grad_cam import GradCAM
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-    x, y = torch.randn(BATCH, 3, SIZE, SIZE, generator=gen).to(DEVICE), (torch.arange(BATCH) % 4).to(DEVICE)
+    x, y = torch.randn(n, 3, SIZE, SIZE, generator=gen).to(DEVICE), torch.arange(n) % 4
     def under(f, precision):
         def run():
             with autocast(DEVICE, precision): return f()
         return run
     def forward(net, x):
         with torch.no_grad(): return net(x)
-    ways, kinds = {}, {k: (n, x.contiguous(memory_format=m), p) for k, (n, m, p) in networks().items()}
+    ways, kinds = {}, {k: (net, x.contiguous(memory_format=m), p) for k, (net, m, p) in networks().items()}
     for kind, (net, own, precision) in kinds.items():
         ways |= {f'forward, {kind}': under(lambda net=net, own=own: forward(net, own), precision),
                  f'grad_cam, {kind}': under(lambda net=net, own=own: grad_cam(net, own, y), precision)}
     plain = kinds['fp32'][0]
     theirs, targets = GradCAM(plain, [find_layer(plain)]), [ClassifierOutputTarget(int(t)) for t in y]
-    ours = 'inspectkit to the size of the image, fp32'
-    t = turns(ways | {'grad-cam, fp32': lambda: theirs(x, targets), ours: lambda: explain('grad_cam', plain, x, y)},
-              20, CLOCK)
-    a, b = (under(lambda n=n, i=i: explain('grad_cam', n, i, y)[1], p)() for n, i, p in kinds.values())
-    def captum(): return LayerGradCam(plain, find_layer(plain)).attribute(x, y, relu_attributions=True)
+    ours, enlarged = 'inspectkit to the size of the image, fp32', lambda: explain('grad_cam', plain, x, y, batch_size=n)
+    t = turns(ways | {'grad-cam, fp32': lambda: theirs(x, targets), ours: enlarged}, 20, CLOCK)
+    a, b = (under(lambda net=net, i=i: explain('grad_cam', net, i, y)[1], p)() for net, i, p in kinds.values())
+    def captum(): return LayerGradCam(plain, find_layer(plain)).attribute(x, y.to(DEVICE), relu_attributions=True)
     routes = dict(forward=lambda: forward(plain, x), inspectkit=lambda: grad_cam(plain, x, y), captum=captum)
     most = {k: peak(f)/1e6 for k, f in routes.items()} if DEVICE == 'cuda' else {}
     memory = dict(peak_MB=most, peak_against_captum=most['inspectkit']/most['captum']) if most else {}
     return dict(seconds_a_batch=medians(t), **memory,
                 grad_cam_against_forward={k: ratio(t, f'grad_cam, {k}', f'forward, {k}') for k in kinds},
                 against_package=ratio(t, 'grad-cam, fp32', ours), correlation_bf16_with_fp32=agreement(a, b))
+
+
+def maps():
+    "Batches of 32, which do not fill a large card, and larger ones."
+    peer('pytorch_grad_cam', 'grad-cam')
+    found = {str(n): by_batch(n) for n in ((2,) if SMALL else (32, 64, 128, 256))}
+    for n, r in found.items(): print(n, r['grad_cam_against_forward'], r['against_package'], flush=True)
+    return dict(batches=found)
 
 
 def places():

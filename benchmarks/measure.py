@@ -134,9 +134,10 @@ def against_quantus(kinds, x, y, gen, device, steps=12, repeats=3):
 def two_epochs(net, opt_name, floats, labels, x, y, mean, std, device, precision, batch_size=32):
     "The shortest loop, whose batches are there, on floats and labels; and ours from the bytes, warps included."
     from copy import deepcopy
-    from inspectkit.train import make_optimizer, train_epoch
+    from inspectkit.train import make_optimizer, nearer, train_epoch
     bare, own = (deepcopy(net).to(device, memory_format=torch.channels_last).train() for _ in range(2))
     opt, own_opt = (make_optimizer(opt_name, n.parameters(), 1e-5) for n in (bare, own))
+    x, y = nearer(x, own), nearer(y, own) # as `fit` does
     gen = torch.Generator().manual_seed(0)
     def shortest():
         for xb, yb in zip(floats.split(batch_size), labels.split(batch_size)):

@@ -48,14 +48,14 @@ def class_of(
     logits: Tensor, # (N, K)
     target: Tensor = None, # (N,) class to explain, or a function that gives it for logits; None for the predicted one
 ) -> Tensor: # (N,) on the device of the logits; ValueError for a class that is not there
-    "The class that is explained."
+    "The class that is explained; to check one that lies on a GPU waits until the GPU is done."
     if callable(target): target = target(logits.detach())
     if target is None: return logits.argmax(1)
     if target.shape != logits.shape[:1]:
         raise ValueError(f"need pairs: target is {tuple(target.shape)}, logits are {tuple(logits.shape)}")
     if ((target < 0) | (target >= logits.shape[1])).any():
         raise ValueError(f"target has classes {target.min()} to {target.max()}, the network 0 to {logits.shape[1] - 1}")
-    return target.to(logits.device)
+    return target.to(logits.device, non_blocking=True)
 
 def score_of(
     logits: Tensor, # (N, K)
@@ -99,7 +99,7 @@ def grad_cam(
     from captum.attr import LayerGradCam
     layer = layer or find_layer(model)
     with eval_mode(model), tracked_from(model, layer):
-        by_captum = LayerGradCam(lambda x: score_of(model(x), target, of), layer)
+        by_captum = LayerGradCam(lambda x: score_of(model(x), target, of).sum()[None], layer)
         return by_captum.attribute(x, relu_attributions=True)[:, 0].detach()
 
 # %% ../nbs/08_cam.ipynb #b7e25ff0
@@ -181,9 +181,12 @@ def explain(
     if method not in METHODS: raise ValueError(f"method={method!r} is not one of {', '.join(METHODS)}")
     own, device = find_layer(model, layer), next(model.parameters()).device
     targets = [None]*len(x) if target is None else target.split(batch_size)
-    def one_batch(x, target): return METHODS[method](model, x.to(device), target, own, of).float().cpu()
-    attr = torch.cat([one_batch(*b) for b in zip(x.split(batch_size), targets)])
-    return on_image(attr, x.shape[-2:]), attr
+    cam, attr = torch.empty(len(x), *x.shape[-2:]), []
+    for b, t, out in zip(x.split(batch_size), targets, cam.split(batch_size)):
+        coarse = METHODS[method](model, b.to(device), t, own, of).float()
+        out.copy_(on_image(coarse, out.shape[-2:])) # enlarged where the map lies: a GPU has time for that
+        attr.append(coarse.cpu())
+    return cam, torch.cat(attr)
 
 # %% ../nbs/08_cam.ipynb #4bdcd203
 def integrated_gradients(

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['BF16', 'OPTIMIZERS', 'LOSSES', 'BELL', 'COLUMNS', 'allowed_cores', 'free_cores', 'has_bf16', 'pick_precision',
            'pick_device', 'check_optimizer', 'make_optimizer', 'autocast', 'predict', 'soft_grades', 'make_loss',
-           'lr_at', 'seeded', 'batches', 'train_mode', 'train_epoch', 'save_state', 'load_state', 'evaluate', 'fit',
-           'best_epoch', 'stopped', 'epoch_bar', 'check_loss', 'resume', 'keep']
+           'lr_at', 'seeded', 'batches', 'nearer', 'train_mode', 'train_epoch', 'save_state', 'load_state', 'evaluate',
+           'fit', 'best_epoch', 'stopped', 'epoch_bar', 'check_loss', 'resume', 'keep']
 
 # %% ../nbs/06_train.ipynb #857bd0d8
 import math, os, time, warnings
@@ -180,6 +180,16 @@ def batches(
     if len(cut) > 1 and len(cut[-1]) == 1: cut[-2:] = [torch.cat(cut[-2:])]
     return cut
 
+# %% ../nbs/06_train.ipynb #e91b514a
+def nearer(
+    x: Tensor, # any
+    model: nn.Module, # whose device is meant
+) -> Tensor: # the same, there if that is a GPU and it takes at most half of what is free
+    "Where a set is best kept for training."
+    device = next(model.parameters()).device
+    fits = device.type == 'cuda' and 2*x.nbytes <= torch.cuda.mem_get_info(device)[0]
+    return x.to(device) if fits else x
+
 # %% ../nbs/06_train.ipynb #1c8ff212
 def train_mode(
     model: nn.Module, # changed
@@ -208,7 +218,7 @@ def train_epoch(
     device, loss_sum, hits = next(model.parameters()).device, 0., 0
     train_mode(model)
     for i in batches(len(x), batch_size, gen):
-        xb, yb = x[i].to(device), y[i].to(device)
+        xb, yb = (v[i.to(v.device)].to(device) for v in (x, y))
         true = yb
         if callable(augment): xb, yb = augment(xb, yb, gen)
         elif augment is not None: xb = warp(xb, draw_affine(len(i), gen, aspect=x.shape[-1]/x.shape[-2], **augment))
@@ -274,11 +284,12 @@ def fit(
 ) -> list: # one dict an epoch: train_loss, train_accuracy, val_loss, val_accuracy, seconds
     "Train; the best epoch is the one with the lowest validation loss."
     history, best, saved = resume(model, opt, checkpoint, key)
+    train, unseen = [nearer(v, model) for v in train], nearer(val[0], model)
     for epoch, start in epoch_bar(history, epochs, patience):
         for group in opt.param_groups: group['lr'] = schedule(epoch) if schedule else group['lr']
         with seeded(seed, epoch) as gen:
             trained = train_epoch(model, opt, *train, *stats, batch_size, gen, precision, augment, loss_fn)
-        checked = evaluate(predict(model, val[0], *stats, precision), val[1], loss_fn)
+        checked = evaluate(predict(model, unseen, *stats, precision), val[1], loss_fn)
         check_loss(trained[0], checked[0], epoch, opt)
         history.append(dict(zip(COLUMNS, (*trained, *checked, time.perf_counter() - start))))
         if best_epoch(history) == epoch: best = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
