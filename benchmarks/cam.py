@@ -60,8 +60,8 @@ def against_package():
     from pytorch_grad_cam import GradCAM
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
     targets = [ClassifierOutputTarget(int(t)) for t in y]
-    default, cast = (GradCAM(n, [find_layer(n)], reshape_transform=f) for n, f in ((plain, None), (deepcopy(last),
-                     lambda a: a.float())))
+    default, cast = (GradCAM(n, [find_layer(n)], reshape_transform=f) for n, f in ((deepcopy(plain), None),
+                     (deepcopy(last), lambda a: a.float())))
     def theirs_bf16():
         with autocast('cpu', 'bf16'): return cast(x_last, targets)
     ways = {'grad-cam, fp32': lambda: default(x, targets), 'inspectkit, fp32': lambda: maps(plain, x),

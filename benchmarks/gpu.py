@@ -85,7 +85,8 @@ def by_batch(n):
         ways |= {f'forward, {kind}': under(lambda net=net, own=own: forward(net, own), precision),
                  f'grad_cam, {kind}': under(lambda net=net, own=own: grad_cam(net, own, y), precision)}
     plain = kinds['fp32'][0]
-    theirs, targets = GradCAM(plain, [find_layer(plain)]), [ClassifierOutputTarget(int(t)) for t in y]
+    hooked = deepcopy(plain) # its hooks stay on the network, and copy activations to the processor at every pass
+    theirs, targets = GradCAM(hooked, [find_layer(hooked)]), [ClassifierOutputTarget(int(t)) for t in y]
     ours, enlarged = 'inspectkit to the size of the image, fp32', lambda: explain('grad_cam', plain, x, y, batch_size=n)
     t = turns(ways | {'grad-cam, fp32': lambda: theirs(x, targets), ours: enlarged}, 20, CLOCK)
     a, b = (under(lambda net=net, i=i: explain('grad_cam', net, i, y)[1], p)() for net, i, p in kinds.values())
