@@ -97,8 +97,7 @@ def few_split(
     normal = torch.where(~bad & (part == 0))[0]
     own = torch.where(bad & ~mixed & torch.isin(kind, torch.tensor(seen)))[0]
     pool, k = pool_of(own, group, len(normal), rate, gen)
-    free = bad & ~mixed
-    free[pool] = False
+    free = bad & ~mixed & ~torch.isin(group, group[pool]) # nor is who has a copy in the pool, of a kind not seen say
     part[free] = 1 + deal(group[free], [.5, .5], gen, kind[free])
     part[pool[:k]] = 0
     cut = {name: torch.where(part == i)[0] for i, name in enumerate(('train', 'calibrate', 'test', 'left'))}
