@@ -1,8 +1,9 @@
-"""What a run of S4's own size takes on this GPU: seconds a step and memory, for each network, size and batch of the plan.
+"""What a run of S4's own size takes on this GPU: seconds a step and memory, for each network, size and batch planned.
 
-A few steps of our training loop on images that are made, after a whole round that counts for nothing; a member's minutes
-follow from its steps. The images of a real run lie on the card too, which is not in the memory here. Weights are drawn, for neither time nor memory depends on them. Where a batch does not fit in float32 it is
-tried in bf16. `nbs/papers/efficientnet.ipynb` reads the result. `--small` tries the script without a GPU.
+A few steps of our training loop on made images, after a round that counts for nothing; a member's minutes follow
+from its steps. The images of a real run lie on the card too, which is not in the memory here. Weights are drawn, for
+neither time nor memory depends on them. Where a batch does not fit in float32 it is tried in bf16.
+`nbs/papers/efficientnet.ipynb` reads the result. `--small` tries the script without a GPU.
 """
 import sys, time
 import torch
@@ -28,12 +29,12 @@ def steps(params, precision):
     opt = make_optimizer(params['optimizer'], net.parameters(), 1e-5, params['momentum'])
     x = torch.randint(0, 256, (batch*STEPS, 3, side, side), dtype=torch.uint8, generator=gen)
     x, y = nearer(x, net), nearer(torch.arange(len(x)) % 100, net)
-    def go(n): train_epoch(net, opt, x[:n*batch], y[:n*batch], torch.full((3,), .5), torch.ones(3), batch, gen, precision)
+    def go(): train_epoch(net, opt, x, y, torch.full((3,), .5), torch.ones(3), batch, gen, precision)
     clock, took = clock_of(DEVICE), []
-    go(STEPS)
+    go()
     for _ in range(1 if SMALL else 3):
         start = clock()
-        go(STEPS)
+        go()
         took.append((clock() - start)/STEPS)
     return sorted(took)[len(took)//2], ON_CARD.max_memory_reserved()/1e9 if ON_CARD else 0.
 
