@@ -283,13 +283,12 @@ def fit(
     schedule = None, # epoch -> learning rate, see `lr_at`; None for the optimiser's own
 ) -> list: # one dict an epoch: train_loss, train_accuracy, val_loss, val_accuracy, seconds
     "Train; the best epoch is the one with the lowest validation loss."
-    history, best, saved = resume(model, opt, checkpoint, key)
-    train, unseen = [nearer(v, model) for v in train], nearer(val[0], model)
+    train, (history, best, saved) = [nearer(v, model) for v in train], resume(model, opt, checkpoint, key)
     for epoch, start in epoch_bar(history, epochs, patience):
         for group in opt.param_groups: group['lr'] = schedule(epoch) if schedule else group['lr']
         with seeded(seed, epoch) as gen:
             trained = train_epoch(model, opt, *train, *stats, batch_size, gen, precision, augment, loss_fn)
-        checked = evaluate(predict(model, unseen, *stats, precision), val[1], loss_fn)
+        checked = evaluate(predict(model, val[0], *stats, precision), val[1], loss_fn)
         check_loss(trained[0], checked[0], epoch, opt)
         history.append(dict(zip(COLUMNS, (*trained, *checked, time.perf_counter() - start))))
         if best_epoch(history) == epoch: best = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
