@@ -1,10 +1,14 @@
-"Our training epoch with augmentation against a bare loop on float tensors in memory; bf16 against default fp32."
+"""Our training epoch with augmentation against a bare loop on float tensors in memory; bf16 against default fp32.
+
+On a CPU without bf16 units, which would emulate them, only the first, in float32, to a JSON of its own.
+"""
 import torch
 from torch.nn.functional import cross_entropy
 from measure import SMALL, medians, ratio, save, turns, two_epochs
 from inspectkit.augment import channel_stats, normalise
 from inspectkit.data import load
 from inspectkit.models import build
+from inspectkit.train import has_bf16
 
 cells = load('elpv', 224)
 n = 4 if SMALL else 128
@@ -26,11 +30,12 @@ def default(model):
     return epoch
 
 
-result = {}
+units, result = has_bf16('cpu'), {}
+p = 'bf16' if units else 'fp32'
 for model in ('cnn5', 'alexnet', 'resnet18'):
-    bare, ours = two_epochs(build(model, 4), OPTIMIZER[model], floats, y, x, y, mean, std, 'cpu', 'bf16')
-    t = turns({'bare bf16': bare, 'ours bf16': ours, 'default fp32': default(model)}, 3)
-    result[model] = dict(seconds_for_128_images=medians(t), ours_against_bare=ratio(t, 'bare bf16', 'ours bf16'),
-                         bf16_against_default=ratio(t, 'default fp32', 'bare bf16'))
+    bare, ours = two_epochs(build(model, 4), OPTIMIZER[model], floats, y, x, y, mean, std, 'cpu', p)
+    t = turns({f'bare {p}': bare, f'ours {p}': ours} | ({'default fp32': default(model)} if units else {}), 3)
+    gain = dict(bf16_against_default=ratio(t, 'default fp32', 'bare bf16')) if units else {}
+    result[model] = dict(seconds_for_128_images=medians(t), ours_against_bare=ratio(t, f'bare {p}', f'ours {p}')) | gain
     print(model, result[model], flush=True)
-save('training', result)
+save('training' if units else 'training-fp32', result)
