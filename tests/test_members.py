@@ -60,7 +60,7 @@ def test_two_processes_share(papermill, root, photos, tmp_path):
 def test_killed_in_fine_tuning(papermill, root, photos, tmp_path):
     "Burn-in, then fine-tuning, where it is killed: it goes on there, and ends as one that nobody disturbed."
     given = ['-p', 'model', 'efficientnet_lite0', '-p', 'weights', 'imagenet', '-p', 'burnin', '2', '-p', 'members',
-             '1', '-p', 'epochs', '16', '-p', 'threads', '1', '-p', 'data', f'folder:{photos}', '-p', 'n_images', '0']
+             '1', '-p', 'epochs', '6', '-p', 'threads', '1', '-p', 'data', f'folder:{photos}', '-p', 'n_images', '0']
     def call(name, study): return ['nbs/run_members.ipynb', tmp_path/f'{name}.ipynb', *given, '-p', 'study', study]
     try:
         line = [str(Path(sys.executable).parent/'papermill'), *map(str, call('a', '_members_kill'))]
@@ -80,7 +80,7 @@ def test_killed_in_fine_tuning(papermill, root, photos, tmp_path):
             assert r.stderr.count('going on after epoch') == 2*(study == '_members_kill') # of burn-in, of fine-tuning
             file, = (root/'runs'/study).glob('*.json')
             ended[study] = json.loads(file.read_text(encoding='utf-8'))['metrics']
-            assert len(ended[study]['history'][0]['val']) == 2 + 16 and not list((root/'runs'/study).glob('*.ckpt'))
+            assert len(ended[study]['history'][0]['val']) == 2 + 6 and not list((root/'runs'/study).glob('*.ckpt'))
         assert ended['_members_kill'] == ended['_members_calm']
     finally:
         for study in '_members_kill', '_members_calm':

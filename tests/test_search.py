@@ -8,7 +8,7 @@ from inspectkit.search import open_storage
 from warm import caller
 
 BIN = Path(sys.executable).parent
-STUDY, N = '_test_search', 6
+STUDY, N = '_test_search', 4
 GIVEN = dict(n_trials=N, epochs=4, n_images=0, prune=False, beat=.5, grace=3, study=STUDY)
 ARGS = [str(a) for k, v in GIVEN.items() for a in ('-p', k, v)]
 
