@@ -93,7 +93,7 @@ def test_hidden_stays_hidden_and_functions_have_tables(built):
 
 
 def test_every_page_in_a_browser(built, served, tab):
-    found, ids, links = [], {}, []
+    found, ids, links, sizes = [], {}, [], [1280, 390]
     tab.look(1280)
     for name in pages(built):
         tab.open(served + name)
@@ -105,10 +105,10 @@ def test_every_page_in_a_browser(built, served, tab):
         ids[name] = set(about['ids'])
         links += [(name, urljoin(served + name, h)) for h in about['links']]
         found += [f'{name}: a figure without alt text: {b}' for b in about['bare']]
-        for size in 1280, 390:
+        for size in sizes:
             tab.look(size)
             found += [f'{name}, {size} px: wider than the window: {e}' for e in tab.js(OVER)]
-        tab.look(1280)
+        sizes.reverse() # the next page comes at this size
     for name, url in links:
         page, anchor = urldefrag(url)
         if not page.startswith(served): continue
