@@ -1,10 +1,12 @@
 """Our training epoch with augmentation against a bare loop on float tensors in memory; bf16 against default fp32.
 
-On a CPU without bf16 units, which would emulate them, only the first, in float32, to a JSON of its own.
+On a CPU without bf16 units, which would emulate them, only the first, in float32, to a JSON of its own. Names of networks
+on the command line: only these.
 """
-import torch
+from functools import partial
+import psutil, torch
 from torch.nn.functional import cross_entropy
-from measure import SMALL, medians, ratio, save, turns, two_epochs
+from measure import SMALL, medians, ratio, save_parts, turns, two_epochs
 from inspectkit.augment import channel_stats, normalise
 from inspectkit.data import load
 from inspectkit.models import build
@@ -30,12 +32,17 @@ def default(model):
     return epoch
 
 
-units, result = has_bf16('cpu'), {}
+units = has_bf16('cpu')
 p = 'bf16' if units else 'fp32'
-for model in ('cnn5', 'alexnet', 'resnet18'):
+
+
+def epochs(model):
+    "One network: each way takes turns five times, for a moment's disturbance is a tenth of an epoch."
     bare, ours = two_epochs(build(model, 4), OPTIMIZER[model], floats, y, x, y, mean, std, 'cpu', p)
-    t = turns({f'bare {p}': bare, f'ours {p}': ours} | ({'default fp32': default(model)} if units else {}), 3)
+    t = turns({f'bare {p}': bare, f'ours {p}': ours} | ({'default fp32': default(model)} if units else {}), 5)
     gain = dict(bf16_against_default=ratio(t, 'default fp32', 'bare bf16')) if units else {}
-    result[model] = dict(seconds_for_128_images=medians(t), ours_against_bare=ratio(t, f'bare {p}', f'ours {p}')) | gain
-    print(model, result[model], flush=True)
-save('training' if units else 'training-fp32', result)
+    return dict(seconds_for_128_images=medians(t), ours_against_bare=ratio(t, f'bare {p}', f'ours {p}')) | gain
+
+
+save_parts('training' if units else 'training-fp32', {k: partial(epochs, k) for k in OPTIMIZER},
+           lambda: dict(load=psutil.getloadavg()[0]))
