@@ -5,7 +5,7 @@ Grad-CAM at the last stage of ResNet18, 224 pixels, batches of 32. Ways take tur
 ratios of turns. One thread, and seconds of the processor rather than of the clock, so that it can be measured while
 others use the machine. Agreement is stated beside every speed. Memory is measured twice: what the allocator gives at
 most during a call (torch.profiler), and how far a process of its own grows. Names of parts on the command line: only
-these.
+these. On a CPU without bf16 units, which would emulate them, all but Quantus in float32 only, to a JSON of its own.
 """
 import re, statistics, subprocess, sys
 from copy import deepcopy
@@ -18,10 +18,10 @@ from measure import (SMALL, against_quantus, agreement, clock_of, medians, peer,
 from inspectkit.cam import explain, find_layer, flaw, grad_cam, on_image
 from inspectkit.cam_metrics import hits
 from inspectkit.models import build
-from inspectkit.train import autocast
+from inspectkit.train import autocast, has_bf16
 
 BATCH, SIZE = (2, 96) if SMALL else (32, 224)
-LAST, CLOCK = torch.channels_last, clock_of('cpu')
+LAST, CLOCK, UNITS = torch.channels_last, clock_of('cpu'), has_bf16('cpu')
 torch.set_num_threads(1)
 gen = torch.Generator().manual_seed(0)
 x, y = torch.randn(BATCH, 3, SIZE, SIZE, generator=gen), torch.arange(BATCH) % 4
@@ -44,14 +44,16 @@ def coarse(net, x, precision='fp32'):
 
 def against_forward():
     "The map as coarse as the layer, and enlarged to the image, against the forward pass alone."
-    kinds = {'fp32': (plain, x), 'fp32, channels last': (last, x_last), 'bf16, channels last': (last, x_last, 'bf16')}
+    kinds = {'fp32': (plain, x), 'fp32, channels last': (last, x_last)}
+    if UNITS: kinds['bf16, channels last'] = last, x_last, 'bf16'
     ways = {f'{what}, {k}': lambda f=f, a=a: f(*a) for k, a in kinds.items()
             for what, f in (('forward', forward), ('grad_cam', coarse), ('explain', maps))}
     t = turns(ways, 5, CLOCK)
+    alike = agreement(maps(plain, x)[1], maps(last, x_last, 'bf16')[1]) if UNITS else None
     return dict(seconds_a_batch=medians(t),
                 grad_cam_against_forward={k: ratio(t, f'grad_cam, {k}', f'forward, {k}') for k in kinds},
                 explain_against_forward={k: ratio(t, f'explain, {k}', f'forward, {k}') for k in kinds},
-                correlation_bf16_with_fp32=agreement(maps(plain, x)[1], maps(last, x_last, 'bf16')[1]))
+                correlation_bf16_with_fp32=alike)
 
 
 def against_package():
@@ -64,9 +66,13 @@ def against_package():
                      (deepcopy(last), lambda a: a.float())))
     def theirs_bf16():
         with autocast('cpu', 'bf16'): return cast(x_last, targets)
-    ways = {'grad-cam, fp32': lambda: default(x, targets), 'inspectkit, fp32': lambda: maps(plain, x),
-            'grad-cam, bf16, channels last': theirs_bf16,
-            'inspectkit, bf16, channels last': lambda: maps(last, x_last, 'bf16')}
+    ways = {'grad-cam, fp32': lambda: default(x, targets), 'inspectkit, fp32': lambda: maps(plain, x)}
+    against = dict(fp32=[*ways])
+    if UNITS:
+        ways |= {'grad-cam, bf16, channels last': theirs_bf16,
+                 'inspectkit, bf16, channels last': lambda: maps(last, x_last, 'bf16')}
+        first, _, *own = ways
+        against |= {'bf16': own, 'bf16 against its default': [first, own[1]]}
     t = turns(ways, 3, CLOCK)
     attr, theirs = maps(plain, x)[1], torch.from_numpy(default(x, targets))
     low = attr.amin((1, 2), True)
@@ -74,9 +80,7 @@ def against_package():
     shown = torch.tensor([not flaw(a) for a in attr])
     theirs /= theirs.amax((1, 2), True)
     return dict(images_per_second={k: BATCH/v for k, v in medians(t).items()},
-                ratio={'fp32': ratio(t, 'grad-cam, fp32', 'inspectkit, fp32'),
-                       'bf16': ratio(t, 'grad-cam, bf16, channels last', 'inspectkit, bf16, channels last'),
-                       'bf16 against its default': ratio(t, 'grad-cam, fp32', 'inspectkit, bf16, channels last')},
+                ratio={k: ratio(t, *pair) for k, pair in against.items()},
                 largest_difference_fp32=(ours - theirs)[shown].abs().max().item())
 
 
@@ -146,6 +150,6 @@ if sys.argv[1:2] == ['grow']:
     ROUTES[sys.argv[2]]()
     print(most_resident() - before)
     sys.exit()
-save_parts('cam', dict(against_forward=against_forward, against_numpy=against_numpy, memory=memory,
-                       against_package=against_package, against_quantus=quantus),
-           lambda: dict(load=psutil.getloadavg()[0]))
+parts = dict(against_forward=against_forward, against_numpy=against_numpy, memory=memory,
+             against_package=against_package, against_quantus=quantus)
+save_parts('cam' if UNITS else 'cam-fp32', parts, lambda: dict(load=psutil.getloadavg()[0]))

@@ -1,7 +1,7 @@
 """Our training epoch with augmentation against a bare loop on float tensors in memory; bf16 against default fp32.
 
-On a CPU without bf16 units, which would emulate them, only the first, in float32, to a JSON of its own. Names of networks
-on the command line: only these.
+On a CPU without bf16 units, which would emulate them, only the first, in float32, to a JSON of its own. Names of
+networks on the command line: only these.
 """
 from functools import partial
 import psutil, torch
