@@ -27,16 +27,15 @@ def kept(net, side, n, precision):
         return t
     x = torch.rand(n, 3, side, side).contiguous(memory_format=torch.channels_last)
     with saved_tensors_hooks(pack, lambda t: t), autocast('cpu', precision):
-        loss = cross_entropy(net(x).float(), torch.zeros(n, dtype=torch.long))
-    return sum(s.nbytes() for s in saved.values()), loss # with the loss its graph is held
+        cross_entropy(net(x).float(), torch.zeros(n, dtype=torch.long))
+    return sum(s.nbytes() for s in saved.values())
 
 
 def counted(run):
     "GB of an image and GB that do not depend on the batch, in each precision."
     net = build(run['model'], 100, 'none', [], [], 0).train().to(memory_format=torch.channels_last)
     if run['upsample']: upsampled(net, 64 if SMALL else run['upsample'])
-    image = {p: (kept(net, run['image_size'], 3, p)[0] - kept(net, run['image_size'], 2, p)[0])/1e9
-             for p in ('fp32', 'bf16')}
+    image = {p: (kept(net, run['image_size'], 3, p) - kept(net, run['image_size'], 2, p))/1e9 for p in ('fp32', 'bf16')}
     return dict(image_GB=image, fixed_GB=4*(2 + STATE[run['optimizer']])*sum(w.numel() for w in net.parameters())/1e9)
 
 
@@ -46,8 +45,9 @@ for k, run in MEASURED['runs'].items():
     own = found[k]['counted_GB'] = {p: batch_GB(found[k], run['batch_size'], p) for p in ('fp32', 'bf16')}
     if 'card_GB' in run: found[k]['measured_to_counted'] = run['card_GB']/own[run['precision']]
 most = max(c['measured_to_counted'] for k, c in found.items() if ' 224 ' in k)
+def expected(c, n): return {p: most*batch_GB(c, n, p) for p in ('fp32', 'bf16')}
 for k, run in MEASURED['runs'].items():
-    own = found[k]['expected_GB'] = {p: most*v for p, v in found[k]['counted_GB'].items()}
-    found[k]['largest_batch'] = {p: max(2**i for i in range(1, 12) if most*batch_GB(found[k], 2**i, p) < MEASURED['GB'])
-                                 for p in own}
+    found[k]['expected_GB'] = expected(found[k], run['batch_size'])
+    fits = max(n for n in (2**i for i in range(1, 12)) if expected(found[k], n)['fp32'] < MEASURED['GB'])
+    found[k]['fits'] = dict(batch_size=fits, expected_GB=expected(found[k], fits)) # the largest power of two, in float32
 save('memory', dict(measured_to_counted=most, card=MEASURED['device'], GB=MEASURED['GB'], runs=found))

@@ -95,8 +95,9 @@ def test_from_folder_to_export(papermill, root, marked, offline, tmp_path):
         grades = left('run_experiment', *small, '-p', 'epochs', 1, JUPYTER_PATH='') # its packages are imported too
         left('run_explain', '-p', 'run', grades, '-p', 'n_images', 4)
         scores = left('run_anomaly', *small)
-        for run in grades, scores: left('run_inspect', '-p', 'run', run, '-p', 'images', top/'良品', '-p', 'shown', 2)
-        left('run_export', '-p', 'run', grades, '-p', 'n_check', 8)
+        for run in grades, scores:
+            left('run_inspect', '-p', 'run', run, '-p', 'images', top/'良品', '-p', 'shown', 2)
+            left('run_export', '-p', 'run', run, '-p', 'n_check', 8)
     finally:
         shutil.rmtree(root/'runs'/STUDY, ignore_errors=True)
         same = state(top) == before
