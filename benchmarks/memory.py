@@ -49,5 +49,5 @@ def expected(c, n): return {p: most*batch_GB(c, n, p) for p in ('fp32', 'bf16')}
 for k, run in MEASURED['runs'].items():
     found[k]['expected_GB'] = expected(found[k], run['batch_size'])
     fits = max(n for n in (2**i for i in range(1, 12)) if expected(found[k], n)['fp32'] < MEASURED['GB'])
-    found[k]['fits'] = dict(batch_size=fits, expected_GB=expected(found[k], fits)) # the largest power of two, in float32
+    found[k]['fits'] = dict(batch_size=fits, expected_GB=expected(found[k], fits)) # a power of two, in float32
 save('memory', dict(measured_to_counted=most, card=MEASURED['device'], GB=MEASURED['GB'], runs=found))
