@@ -1,5 +1,5 @@
 "What the tests share: the project's folder, images to read, and a way to run a notebook as a user does."
-import functools, os, subprocess, sys, tempfile
+import functools, os, shutil, subprocess, sys, tempfile
 from pathlib import Path
 import pytest
 import warm
@@ -44,6 +44,20 @@ def warm_kernels():
 
 @pytest.fixture(scope='session')
 def root(): return ROOT
+
+
+@pytest.fixture(scope='session')
+def checkout(root):
+    "Copy the project's files, without what git ignores: other tests write there, and take away, at the same time."
+    call = 'git', 'ls-files', '-z', '--cached', '--others', '--exclude-standard'
+    def to(there):
+        names = subprocess.run(call, cwd=root, capture_output=True, text=True, check=True).stdout.split('\0')
+        for f in (root/n for n in names if n and (root/n).is_file()):
+            copy = there/f.relative_to(root)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(f, copy)
+        return there
+    return to
 
 
 @pytest.fixture(scope='session')

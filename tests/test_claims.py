@@ -1,5 +1,5 @@
 "A verdict follows its runs: change one, and the report, which nbdev_test passes as it is, stops and names the claim."
-import json, re, shutil, subprocess, sys
+import json, re, subprocess, sys
 from pathlib import Path
 import pytest
 from inspectkit.claims import DECIDED, claims
@@ -8,12 +8,7 @@ REPORT = 'nbs/papers/corrosion.ipynb'
 
 
 @pytest.fixture
-def copy(root, tmp_path):
-    "The project's files without its environment and its history."
-    there = tmp_path/'project'
-    ignored = shutil.ignore_patterns('.venv', '.git', '.snakemake', '*.safetensors', '*.ckpt', '_proc', '__pycache__')
-    shutil.copytree(root, there, ignore=ignored)
-    return there
+def copy(checkout, tmp_path): return checkout(tmp_path/'project')
 
 
 def execute(project):

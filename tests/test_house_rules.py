@@ -1,5 +1,5 @@
 "What a machine can check of how this project is written."
-import ast, json, re, shutil, subprocess, sys, tokenize
+import ast, json, re, subprocess, sys, tokenize
 from pathlib import Path
 import pytest
 
@@ -126,12 +126,7 @@ def test_nothing_of_one_machine_is_stored(nb):
 
 
 @pytest.fixture(scope='module')
-def copy(tmp_path_factory):
-    "The project without its environment, to run nbdev's commands on."
-    there = tmp_path_factory.mktemp('copy')/'project'
-    made = '.venv', '.git', '.snakemake', 'runs', '__pycache__', '*.egg-info', '_test*', '_bench*'
-    shutil.copytree(ROOT, there, ignore=shutil.ignore_patterns(*made))
-    return there
+def copy(checkout, tmp_path_factory): return checkout(tmp_path_factory.mktemp('copy')/'project')
 
 
 def test_library_is_what_the_notebooks_export(copy):

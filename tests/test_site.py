@@ -20,12 +20,9 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope='module')
-def built(root, tmp_path_factory):
+def built(checkout, tmp_path_factory):
     "The site, built from a copy of the project as `make site` does; its messages."
-    there = tmp_path_factory.mktemp('site')/'project'
-    made = ('.venv', '.git', '.snakemake', '_site', '__pycache__', '*.safetensors', '*.ckpt', '_proc',
-            'api', 'index.qmd', *(p.name[1:] for p in (root/'pages').glob('_*.qmd'))) # as in a clean checkout
-    shutil.copytree(root, there, ignore=shutil.ignore_patterns(*made), copy_function=shutil.copy2)
+    there = checkout(tmp_path_factory.mktemp('site')/'project')
     env = os.environ | dict(PYTHONPATH=str(there), PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}")
     call = [BIN/'python', 'tools/build_site.py']
     r = subprocess.run(call, cwd=there, env=env, capture_output=True, text=True, timeout=300)
