@@ -2,6 +2,9 @@
 remembered, images that draw the limit and images held out; each way to measure a distance is then asked to tell those
 held out from the kind left out. No network is trained: what looks is the pretrained one.
 
+And, by the module's own limits: what is called unlike of every other set, and of a set's own images as a camera takes
+them that is out of order.
+
 A way was to be chosen on `PARTS` and `neu`, and reported on the other five parts. The one chosen was worse there than
 what is in use, so another was asked of `AFTERWARDS`. What became of it: nbs/28_unlike.ipynb.
 """
@@ -15,7 +18,7 @@ from inspectkit.augment import normalise
 from inspectkit.data import load
 from inspectkit.duplicates import near_groups
 from inspectkit.models import build, eval_mode, mean_std
-from inspectkit.unlike import distances, light, limit
+from inspectkit.unlike import distances, how_far, light, limit, limits, remember, watcher
 
 SHARE, SPLITS, PARTS = .05, 20, ('Nut_Black', 'Washer_Black') # the two that the walk-through leaves out
 AFTERWARDS = dict(solder=30, cifar100=20, textile=20, elpv=40) # images a kind
@@ -116,6 +119,37 @@ def few_of(name, n, gen):
     return images.x[at], [kinds[i] for i in at]
 
 
+def faults(x, seed):
+    "As a camera takes them that is out of order."
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
+    H, W = x.shape[2:]
+    small = F.interpolate(x.float(), (H//8, W//8), mode='area')
+    return {'cap on the lens': 0*x, 'half the light': (.5*x).byte(),
+            'out of focus': F.interpolate(small, (H, W), mode='bilinear').byte(),
+            'noise': (x + 40*noise).clamp(0, 255).byte()}
+
+
+def foreign(sets, times=5):
+    "Shares called unlike where one set is known, means over draws of what is remembered, validated and held out."
+    eye, rows = watcher(), {}
+    for known, (x, group) in sets.items():
+        tries = []
+        for seed in range(times):
+            names = sorted(set(group))
+            random.Random(seed).shuffle(names)
+            n = len(names)
+            part = {g: 0 if i < n//5 else 1 if i < 2*n//5 else 2 for i, g in enumerate(names)}
+            held, val, train = (x[torch.tensor([part[g] == k for g in group])] for k in range(3))
+            bank = remember(eye, train, val)
+            at, _ = limits(bank, SHARE)
+            asked = {'its own': held} | faults(held, seed) | {k: v for k, (v, _) in sets.items() if k != known}
+            tries.append({k: how_far(eye, bank, v) >= at for k, v in asked.items()})
+        def share(beyond): return statistics.mean(v.double().mean().item() for v in beyond)
+        rows[known] = {k: dict(n=len(v), content=share(t[k][:, 0] for t in tries),
+                               either=share(t[k].any(1) for t in tries)) for k, v in tries[0].items()}
+    return rows
+
+
 if __name__ == '__main__':
     torch.set_num_threads(1)
     eye, gen, result = build('efficientnet_lite0', 2, 'imagenet'), random.Random(1), {}
@@ -131,7 +165,12 @@ if __name__ == '__main__':
     steel = load('neu', 224)
     x, kinds = steel.x[::10], [steel.classes[k] for k in steel.y[::10].tolist()]
     result['neu, chosen on'] = leave_out(vectors(looks(eye, x, *OWN), x), kinds, range(len(x)), sorted(set(kinds)))
+    seen = dict(fastener=(load('fastener', 112).x, group))
     for name, n in AFTERWARDS.items():
         x, kinds = few_of(name, n, gen)
         result[name] = leave_out(vectors(looks(eye, x, *OWN), x), kinds, range(len(x)), sorted(set(kinds)))
-    save('unlike', dict(share=SHARE, splits=SPLITS, groups=len(set(group)), sets=result))
+        seen[name] = x, range(len(x))
+    steel = load('neu', 112).x[::6]
+    seen = seen | dict(neu=(steel, range(len(steel))))
+    strange = foreign({k: (x.expand(-1, 3, -1, -1), g) for k, (x, g) in seen.items()})
+    save('unlike', dict(share=SHARE, splits=SPLITS, groups=len(set(group)), sets=result, foreign=strange))

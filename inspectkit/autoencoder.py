@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 from .models import eval_mode
-from .train import batches, pick_device, seeded
+from .train import batches, keep_freed, pick_device, seeded
 
 # %% ../nbs/10_autoencoder.ipynb #8908be29
 def check_shape(
@@ -280,6 +280,7 @@ def fit_epochs(
 ) -> list: # one dict an epoch: mean of each loss
     "Some epochs, with a progress bar; ArithmeticError if a loss is not a number."
     device, history = next(parts.parameters()).device, []
+    keep_freed()
     for epoch in tqdm(epochs, 'training', unit='epoch', delay=2, mininterval=1):
         parts.train()
         schedule(epoch)
