@@ -6,21 +6,21 @@ And, by the module's own limits: what is called unlike of every other set, and o
 them that is out of order.
 
 A way was to be chosen on `PARTS` and `neu`, and reported on the other five parts. The one chosen was worse there than
-what is in use, so another was asked of `AFTERWARDS`. What became of it: nbs/28_unlike.ipynb.
+what was in use (`BEFORE`), so another was asked of `AFTERWARDS`. What became of it: nbs/28_unlike.ipynb.
 """
 import random, statistics
 from dataclasses import replace
 from pathlib import Path
 import torch
 import torch.nn.functional as F
-from measure import save
+from measure import SMALL, save_parts
 from inspectkit.augment import normalise
 from inspectkit.data import load
 from inspectkit.duplicates import near_groups
 from inspectkit.models import build, eval_mode, mean_std
-from inspectkit.unlike import distances, how_far, light, limit, limits, remember, watcher
+from inspectkit.unlike import distances, light, limit, limits
 
-SHARE, SPLITS, PARTS = .05, 20, ('Nut_Black', 'Washer_Black') # the two that the walk-through leaves out
+SHARE, SPLITS, PARTS = .05, 1 if SMALL else 20, ('Nut_Black', 'Washer_Black') # the two that the walk-through leaves out
 AFTERWARDS = dict(solder=30, cifar100=20, textile=20, elpv=40) # images a kind
 BOTH, OWN = 'both, as used', mean_std('efficientnet_lite0', 'imagenet')
 
@@ -48,7 +48,7 @@ def vectors(f, x):
             'stages 2 to 6': torch.cat([f[i] for i in range(2, 7)], 1), 'thumbnail': small, 'light': light(x)}
 
 
-def nearest(v, kept): return torch.cdist(v, kept).amin(1)
+def second(v, kept): return torch.cdist(v, kept).topk(2, largest=False).values[:, -1]
 def relative(v, kept):
     "To the nearest, over its own distance to its nearest (Tax and Duin's NN-d); copies in training are kept from 0."
     own = torch.cdist(kept, kept).fill_diagonal_(torch.inf).amin(1)
@@ -61,7 +61,7 @@ def asked(v, train, parts):
     mean, sd = v['light'][train].mean(0), v['light'][train].std(0).clamp(min=.01)
     v = v | dict(light=(v['light'] - mean)/sd)
     def of(name, how): return [how(v[name][i], v[name][train]) for i in parts]
-    return ({f'{n}, second nearest': of(n, distances) for n in v} | {f'{n}, nearest': of(n, nearest) for n in v}
+    return ({f'{n}, second nearest': of(n, second) for n in v} | {f'{n}, nearest': of(n, distances) for n in v}
             | {f'{n}, relative': of(n, relative) for n in v if n != 'light'})
 
 
@@ -73,7 +73,7 @@ def told(way, val, held, new):
     return ranked.mean().item(), beyond(new), beyond(held)
 
 
-def both(d, ways=('last layer, second nearest', 'light, second nearest')):
+def both(d, ways=('stages 2 to 6, nearest', 'light, nearest')):
     "As the module has it: half the share each, from 1 on an image is unlike."
     at = [limit(d[w][0], SHARE/2)[0] for w in ways]
     return [torch.stack([d[w][k]/a for w, a in zip(ways, at)]).amax(0) for k in range(3)]
@@ -129,48 +129,71 @@ def faults(x, seed):
             'noise': (x + 40*noise).clamp(0, 255).byte()}
 
 
-def foreign(sets, times=5):
-    "Shares called unlike where one set is known, means over draws of what is remembered, validated and held out."
-    eye, rows = watcher(), {}
+def fasteners(size):
+    "The photographs, and which show one part."
+    wide = load('fastener', 128)
+    return load('fastener', size), near_groups(replace(wide, group=torch.arange(len(wide.y)))).tolist()
+
+
+def foreign(sets, times=1 if SMALL else 20):
+    """Shares called unlike by limits as the module draws them, where one set is known; means over draws of what is
+    remembered, validated and held out. Of the way in use and of the one before it."""
+    ways = dict(used=('stages 2 to 6', distances), before=('last layer', second))
+    net = build('efficientnet_lite0', 2, 'imagenet')
+    def seen(x): return vectors(looks(net, x, *OWN), x)
+    v, rows = {k: seen(x) for k, (x, _) in sets.items()}, {}
     for known, (x, group) in sets.items():
-        tries = []
+        bad, tries = {k: seen(y) for k, y in faults(x, 0).items()}, {}
         for seed in range(times):
             names = sorted(set(group))
             random.Random(seed).shuffle(names)
             n = len(names)
             part = {g: 0 if i < n//5 else 1 if i < 2*n//5 else 2 for i, g in enumerate(names)}
-            held, val, train = (x[torch.tensor([part[g] == k for g in group])] for k in range(3))
-            bank = remember(eye, train, val)
-            at, _ = limits(bank, SHARE)
-            asked = {'its own': held} | faults(held, seed) | {k: v for k, (v, _) in sets.items() if k != known}
-            tries.append({k: how_far(eye, bank, v) >= at for k, v in asked.items()})
-        def share(beyond): return statistics.mean(v.double().mean().item() for v in beyond)
-        rows[known] = {k: dict(n=len(v), content=share(t[k][:, 0] for t in tries),
-                               either=share(t[k].any(1) for t in tries)) for k, v in tries[0].items()}
-    return rows
+            held, val, train = (torch.tensor([i for i, g in enumerate(group) if part[g] == k]) for k in range(3))
+            asked = {'its own': (v[known], held)} | {k: (f, held) for k, f in bad.items()}
+            asked |= {k: (f, slice(None)) for k, f in v.items() if k != known}
+            lit = v[known]['light'][train]
+            mean, sd = lit.mean(0), lit.std(0).clamp(min=.01)
+            for name, (look, how) in ways.items():
+                def far(f, i): return torch.stack([how(f[look][i], v[known][look][train]),
+                                                   how((f['light'][i] - mean)/sd, (lit - mean)/sd)], 1)
+                at, _ = limits(dict(far=far(v[known], val)), SHARE)
+                for k, (f, i) in asked.items():
+                    beyond = (far(f, i) >= at).any(1).double()
+                    tries.setdefault(k, dict(n=len(beyond))).setdefault(name, []).append(beyond.mean().item())
+        rows[known] = {k: t | {name: statistics.mean(t[name]) for name in ways} for k, t in tries.items()}
+    return dict(share=SHARE, draws=times, sets=rows)
 
 
-if __name__ == '__main__':
-    torch.set_num_threads(1)
+def kinds_left_out():
+    "Each kind of each set in turn."
     eye, gen, result = build('efficientnet_lite0', 2, 'imagenet'), random.Random(1), {}
-    images = load('fastener', 224)
-    wide = load('fastener', 128)
-    group = near_groups(replace(wide, group=torch.arange(len(wide.y)))).tolist()
+    images, group = fasteners(224)
     kinds = [part_of(p) for p in images.path]
-    f = looks(eye, images.x, *OWN)
-    v = vectors(f, images.x)
+    v = vectors(looks(eye, images.x, *OWN), images.x)
     rest = sorted(set(kinds) - set(PARTS))
     result['fastener, chosen on'] = leave_out(v, kinds, group, PARTS)
     result['fastener, reported'] = leave_out(v, kinds, group, rest)
     steel = load('neu', 224)
     x, kinds = steel.x[::10], [steel.classes[k] for k in steel.y[::10].tolist()]
     result['neu, chosen on'] = leave_out(vectors(looks(eye, x, *OWN), x), kinds, range(len(x)), sorted(set(kinds)))
-    seen = dict(fastener=(load('fastener', 112).x, group))
     for name, n in AFTERWARDS.items():
         x, kinds = few_of(name, n, gen)
         result[name] = leave_out(vectors(looks(eye, x, *OWN), x), kinds, range(len(x)), sorted(set(kinds)))
+    return dict(share=SHARE, splits=SPLITS, groups=len(set(group)), sets=result)
+
+
+def sets_left_out():
+    "All that is known is one set."
+    gen, (images, group) = random.Random(1), fasteners(112)
+    seen = dict(fastener=(images.x, group))
+    for name, n in AFTERWARDS.items():
+        x, _ = few_of(name, n, gen)
         seen[name] = x, range(len(x))
-    steel = load('neu', 112).x[::6]
-    seen = seen | dict(neu=(steel, range(len(steel))))
-    strange = foreign({k: (x.expand(-1, 3, -1, -1), g) for k, (x, g) in seen.items()})
-    save('unlike', dict(share=SHARE, splits=SPLITS, groups=len(set(group)), sets=result, foreign=strange))
+    x = load('neu', 112).x[::6]
+    return foreign({k: (x.expand(-1, 3, -1, -1), g) for k, (x, g) in (seen | dict(neu=(x, range(len(x))))).items()})
+
+
+if __name__ == '__main__':
+    torch.set_num_threads(1)
+    save_parts('unlike', dict(kinds=kinds_left_out, foreign=sets_left_out), dict)

@@ -9,8 +9,9 @@ ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 BACKEND = dict(MPLBACKEND='module://matplotlib_inline.backend_inline') # read when Matplotlib is imported
 
-LONG = ('test_study', 'test_search', 'test_inspect', 'test_fuzz', 'test_offline', 'test_site', 'test_members',
-        'test_duplicates', 'test_augmentation', 'test_defaults') # half a minute or more each
+LONG = ('test_study', 'test_site', 'test_search', 'test_inspect', 'test_augmentation', 'test_fuzz', 'test_offline',
+        'test_members', 'test_duplicates', 'test_defaults', 'test_explain', 'test_claims', 'test_resume',
+        'test_cam_metrics') # a quarter of a minute or more each
 
 
 def pytest_collection_modifyitems(items):
