@@ -35,11 +35,11 @@ class Stages(nn.Module):
             means.append(F.normalize(h.mean((2, 3)), dim=1))
         return torch.cat(means[2:], 1)
 
+# %% ../nbs/28_unlike.ipynb #66e1a0e0
 def watcher() -> tuple: # network, (N, 3, H, W) -> (N, 744); its mean and std (3,)
     "EfficientNet-Lite0 with the weights of ImageNet, its stages; FileNotFoundError where they can't be had."
     return Stages(build('efficientnet_lite0', 2, 'imagenet').features), *mean_std('efficientnet_lite0', 'imagenet')
 
-# %% ../nbs/28_unlike.ipynb #66e1a0e0
 def content(
     eye: tuple, # of `watcher`
     x: Tensor, # (N, C, H, W) uint8, C 1 or 3
