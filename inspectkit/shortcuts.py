@@ -89,7 +89,7 @@ def rank_inside(
     out = torch.zeros(v.shape, dtype=torch.float64)
     for i in fold.unique():
         own = v[fold == i].numpy()
-        out[fold == i] = torch.from_numpy(rankdata(own, axis=0) - .5)/len(own)
+        out[fold == i] = torch.from_numpy(rankdata(own, axis=0)).double().sub(.5)/len(own)
     return out
 
 # %% ../nbs/19_shortcuts.ipynb #b7744f79
