@@ -6,7 +6,7 @@ And, by the module's own limits: what is called unlike of every other set, and o
 them that is out of order.
 
 A way was to be chosen on `PARTS` and `neu`, and reported on the other five parts. The one chosen was worse there than
-what was in use (`BEFORE`), so another was asked of `AFTERWARDS`. What became of it: nbs/28_unlike.ipynb.
+what was in use then, so another was asked of `AFTERWARDS`. What became of it: nbs/28_unlike.ipynb.
 """
 import random, statistics
 from dataclasses import replace
