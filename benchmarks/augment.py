@@ -7,7 +7,7 @@ sampling here; the others were resized beforehand.
 import torch
 from torchvision.transforms import v2
 from measure import alternate, save
-from inspectkit.augment import draw_affine, normalise, warp
+from inspectkit.augment import draw_affine, warp
 from inspectkit.data import load
 
 grey = load('elpv', 224).x[::8][:256]
@@ -31,8 +31,7 @@ def theirs(x, steps):
 
 
 def ours(x):
-    def warped(b): return warp(b, draw_affine(len(b), gen), (224, 224))
-    return lambda: consume(normalise(warped(b), mean, std, overwrite=True) for b in x.split(32))
+    return lambda: consume(warp(b, draw_affine(len(b), gen), (224, 224), stats=(mean, std)) for b in x.split(32))
 
 
 ways = {

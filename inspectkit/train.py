@@ -230,8 +230,9 @@ def train_epoch(
         xb, yb = (v[i.to(v.device)].to(device) for v in (x, y))
         true = yb
         if callable(augment): xb, yb = augment(xb, yb, gen)
-        elif augment is not None: xb = warp(xb, draw_affine(len(i), gen, aspect=x.shape[-1]/x.shape[-2], **augment))
-        with autocast(device.type, precision): logits = model(normalise(xb, mean, std, overwrite=True))
+        maps = draw_affine(len(i), gen, aspect=x.shape[-1]/x.shape[-2], **augment) if isinstance(augment, dict) else None
+        xb = normalise(xb, mean, std, overwrite=True) if maps is None else warp(xb, maps, stats=(mean, std))
+        with autocast(device.type, precision): logits = model(xb)
         loss = loss_fn(logits.float(), yb)
         opt.zero_grad()
         loss.backward()
