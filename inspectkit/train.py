@@ -230,8 +230,8 @@ def train_epoch(
         xb, yb = (v[i.to(v.device)].to(device) for v in (x, y))
         true = yb
         if callable(augment): xb, yb = augment(xb, yb, gen)
-        maps = draw_affine(len(i), gen, aspect=x.shape[-1]/x.shape[-2], **augment) if isinstance(augment, dict) else None
-        xb = normalise(xb, mean, std, overwrite=True) if maps is None else warp(xb, maps, stats=(mean, std))
+        if augment is None or callable(augment): xb = normalise(xb, mean, std, overwrite=True)
+        else: xb = warp(xb, draw_affine(len(i), gen, aspect=x.shape[-1]/x.shape[-2], **augment), stats=(mean, std))
         with autocast(device.type, precision): logits = model(xb)
         loss = loss_fn(logits.float(), yb)
         opt.zero_grad()
