@@ -11,7 +11,7 @@ from measure import (SMALL, against_quantus, agreement, clock_of, medians, peer,
                      turns, two_epochs)
 from inspectkit.augment import channel_stats, draw_affine, normalise, warp
 from inspectkit.cam import explain, find_layer, grad_cam
-from inspectkit.cam_metrics import hits, one_hit
+from inspectkit.cam_metrics import each_hit, enlarged, hits
 from inspectkit.models import build
 from inspectkit.synthetic import parts
 from inspectkit.train import autocast
@@ -109,9 +109,9 @@ def maps():
 
 def places():
     "Pointing, mass and IoU of 1,000 maps that lie on the GPU, against a loop in NumPy over maps that lie beside it."
-    cam, mask = thousand_maps(SIZE, gen)
-    there, cams, masks = (cam.to(DEVICE), mask.to(DEVICE)), cam.flatten(1).numpy(), mask.flatten(1).numpy()
-    def loop(): return torch.tensor(np.array([one_hit(*p, .5) for p in zip(cams, masks)]))
+    _, cam, mask = thousand_maps(SIZE, gen)
+    there, masks = (cam.to(DEVICE), mask.to(DEVICE)), mask.flatten(1).numpy()
+    def loop(): return torch.tensor(np.array([*each_hit(enlarged(cam, mask.shape[1:]), masks, .5)]))
     torch.testing.assert_close(hits(*there).double(), loop(), rtol=1e-4, atol=1e-5, equal_nan=True)
     t = turns({'numpy loop': loop, 'inspectkit': lambda: hits(*there),
                'inspectkit, maps brought there': lambda: hits(cam.to(DEVICE), mask)}, 7, CLOCK)

@@ -85,13 +85,14 @@ def save_parts(name, parts, about):
 
 
 def thousand_maps(size, gen, n=1000):
-    "Maps as Grad-CAM makes them, 7x7 enlarged, and the true defects of planted scratches, stains and blobs."
+    "Maps as Grad-CAM makes them, 7x7, the same enlarged, and the true defects of planted scratches, stains and blobs."
     from inspectkit.cam import on_image
     from inspectkit.synthetic import parts
     mask = parts(400, size, seed=0)[2]
     mask = mask[mask.any(2).any(1)] # three in four have a defect
     mask = torch.cat([mask, mask.flip(1), mask.flip(2), mask.flip(1, 2)])[:n]
-    return on_image(torch.rand(n, 7, 7, generator=gen), (size, size)), mask
+    attr = torch.rand(n, 7, 7, generator=gen)
+    return attr, on_image(attr, (size, size)), mask
 
 
 def agreement(a, b):
