@@ -68,7 +68,7 @@ def opened(
     (w, h), frames = im.size, getattr(im, 'n_frames', 1)
     if w*h >= MAX_PIXELS: raise Unusable(f'{w} x {h}: {MAX_PIXELS//10**6} megapixels or more')
     if min(w, h) < MIN_SIDE: raise Unusable(f'{w} x {h}: a side under {MIN_SIDE} pixels')
-    if frames > 1: raise Unusable(f'animated or {frames} pages')
+    if frames > 1 and im.format != 'MPO': raise Unusable(f'animated or {frames} pages')
     scans = data.count(b'\xff\xda') if im.format in ('JPEG', 'MPO') else 0
     if scans > MAX_SCANS: raise Unusable(f'damaged: {scans} scans')
     return im
@@ -100,11 +100,12 @@ def picture(
         im = opened(data)
         deep = is_deep(im, data)
         im.load()
+        more = f'the first of {im.n_frames} pictures' if im.format == 'MPO' and im.n_frames > 1 else ''
         im, turned = upright(im)
         im, note = eight_bit(im, deep or im.mode.startswith('I;16'))
     except Unusable: raise
     except Exception as e: raise Unusable(f'truncated or damaged ({type(e).__name__})') from None # Pillow raises many
-    return im, ', '.join(filter(None, [turned, note]))
+    return im, ', '.join(filter(None, [more, turned, note]))
 
 # %% ../nbs/02_data.ipynb #62c8e966
 def decode(
@@ -231,9 +232,10 @@ def read_files(
     size: int, # height and width asked for, in pixels
     root: Path, # folder that the names are given from
     box = None, # name, image -> box, see `decode`; None for no boxes at all
+    kept: bool = True, # whether decoded pixels are kept, and used again; not for files that come in a few at a time
 ) -> tuple: # one (x, hash, note, box) a file that can be used, None for the others; rows of the audit
     "Decode files in parallel; what can't be used becomes a row with the reason."
-    began, at = time.perf_counter(), None if box else kept_at(root, size)
+    began, at = time.perf_counter(), kept_at(root, size) if kept and not box else None
     known, new = recalled(at) if at else {}, {}
     def name(f): return f.relative_to(root).as_posix()
     def one(f):
@@ -336,6 +338,7 @@ def root_of(
 ) -> Path: # of its folder, whether it is there or not
     "Where a set lies; ValueError for an unknown name, FileNotFoundError for a package that is not installed."
     name = bare(name)
+    if name == 'folder:': raise ValueError("data='folder:' names no folder: folder:PATH")
     if name.startswith('folder:'): return own_folder(name.removeprefix('folder:'))
     if name in COPIED:
         top = Path(os.environ.get('INSPECTKIT_DATA') or '~/.cache/inspectkit').expanduser().resolve()
