@@ -338,7 +338,6 @@ def root_of(
 ) -> Path: # of its folder, whether it is there or not
     "Where a set lies; ValueError for an unknown name, FileNotFoundError for a package that is not installed."
     name = bare(name)
-    if name == 'folder:': raise ValueError("data='folder:' names no folder: folder:PATH")
     if name.startswith('folder:'): return own_folder(name.removeprefix('folder:'))
     if name in COPIED:
         top = Path(os.environ.get('INSPECTKIT_DATA') or '~/.cache/inspectkit').expanduser().resolve()
@@ -355,6 +354,7 @@ def check_name(
     name: str, # one of `SETS`
 ):
     "ValueError unless there is such a set, before anything is read; FileNotFoundError for a folder that is not there."
+    if bare(name) == 'folder:': raise ValueError(f"data={name!r} names no folder: {name}PATH")
     root = root_of(name)
     copied = COPIED.get(bare(name))
     todo = f"; copy {copied[1]} there, or set INSPECTKIT_DATA" if copied else ''
@@ -428,6 +428,7 @@ def folder(
     flat = [f for f in below(root) if not hidden(f, root) and f.relative_to(root).parts[0] not in TRUTH]
     if least == 1 and not classes and flat: # no folders at all: one class
         return gather(name, flat, len(flat)*['normal'], ['normal'], size, root, box, [])
+    if not (classes or flat): raise ValueError(f'there is no file in {root}')
     if len(classes) < least:
         raise ValueError(f"{root} has {len(classes)} sub-folders, needs one for each class and at least {least}: "
                          "put the images of each class in a folder of its own; good parts only are for run_anomaly")

@@ -30,7 +30,8 @@ WORDS = dict(
             no_map='no map: it says nothing of this image',
             shown='{} of {} images are shown, the worst first; all are in the CSV.',
             map='Below a picture: where the network looked for what is not good (red). That proves nothing.',
-            strange='Below a picture: where it is least like good parts (red). That proves no defect.'),
+            strange='Below a picture: what stands out of it as least like good parts (red), paler the further the '
+                    'score is below the limit (without one, below the highest good part). That proves no defect.'),
     ja=dict(title='検査結果', NG='不合格', look='要確認', OK='合格', unread='読めない', file='ファイル', state='判定',
             few='しきい値を決める画像が足りない', label='推定クラス', confidence='信頼度', score='スコア', why='理由', images='画像',
             as_high='これ以上のスコアの良品の割合', sure='不良品である確率', defect='不良品の確率',
@@ -39,7 +40,8 @@ WORDS = dict(
             no_map='マップなし（この画像では何も示さない）',
             shown='{1} 枚のうち悪い順に {0} 枚を表示。全件は CSV にあります。',
             map='画像の下は、ネットワークが良品でない点を探して見た場所（赤）です。判定の証拠ではありません。',
-            strange='画像の下は、良品と最も違う場所（赤）です。欠陥の証拠ではありません。'))
+            strange='画像の下は、画像の中で良品と最も違う場所（赤）です。スコアがしきい値（なければ良品の最大値）より低いほど薄くなります。'
+                    '欠陥の証拠ではありません。'))
 
 # %% ../nbs/29_page.ipynb #57d515ad
 REASONS = { # why a file can't be used, or what was converted, as inspectkit.data says it
@@ -286,14 +288,15 @@ def page(
     unread: list, # (path, why) of each file that could not be read
     cards: list, # of `card`, the worst first
     lang: str, # en or ja
-    maps: str = 'map', # what the maps are: map, where a network looked; strange, where an image is strange
+    maps: str = 'map', # what the maps are: map, where a network looked; strange, where an image is; '' where none is
 ) -> str: # HTML, whole
     "The report."
     if lang not in LANGUAGES: raise ValueError(f"lang={lang!r} is not one of {', '.join(LANGUAGES)}")
     w, n = WORDS[lang], sum(counts.values())
     boxes = ''.join(f'<div class="{s}"><b>{counts[s]}</b>{w[s]}</div>' for s in STATES)
     if unread: boxes += f'<div class="look"><b>{len(unread)}</b>{w["unread"]}</div>'
-    lines = ''.join(f'<li>{escape(s)}</li>' for s in [*said, w[maps], w['shown'].format(len(cards), n)])
+    said = [*said, *([w[maps]] if maps else []), w['shown'].format(len(cards), n)]
+    lines = ''.join(f'<li>{escape(s)}</li>' for s in said)
     rows = ''.join(f'<tr><td>{escape(p)}</td><td>{escape(reason(why, lang))}</td></tr>' for p, why in unread)
     table = f'<h2>{w["unread"]}</h2><table><tr><th>{w["file"]}<th>{w["why"]}</tr>{rows}</table>' if unread else ''
     return (f'<!DOCTYPE html><html lang="{lang}"><head><meta charset="utf-8">'

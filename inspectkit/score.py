@@ -96,7 +96,8 @@ def bootstrap(
         own = pred[y == c]
         again = own[torch.randint(0, len(own), (n, len(own)), generator=gen)]
         counts[:, c] = torch.nn.functional.one_hot(again, n_classes).sum(1)
-    values, middle = dict(macro_f1=per_class(counts)[2].mean(1), kappa=kappa(counts)), torch.tensor([.025, .975]).double()
+    values = dict(macro_f1=per_class(counts)[2].mean(1), kappa=kappa(counts))
+    middle = torch.tensor([.025, .975]).double()
     return {k: v.quantile(middle).tolist() for k, v in values.items()}
 
 def mean_recall_interval(

@@ -235,9 +235,10 @@ def verdict(
         return (f'No trivial feature tells {what}: the highest is {top.feature} with AUROC {top.auroc:.3f}, '
                 f'and labels that say nothing reach {top.bound:.3f}.')
     one = f', {top.best} best with {top.best_auroc:.3f}' if top.best_auroc > top.auroc + 5e-4 else '' # as it is printed
+    more = f'a score has to be higher than {top.auroc:.3f}' if top.auroc < .9995 else 'no score is high enough'
     said = [f'{top.feature.capitalize()} alone tells {what} with AUROC {top.auroc:.3f} '
             f'({top.low:.3f} to {top.high:.3f}){one}: labels that say nothing reach {top.bound:.3f}, '
-            f'and a score has to be higher than {top.auroc:.3f} to show more than that.']
+            f'and {more} to show more than that.']
     if len(loud) > 1:
         said.append('So do ' + ', '.join(f'{r.feature} ({r.auroc:.3f})' for r in loud.iloc[1:].itertuples()) + '.')
     if len(size := loud.feature[loud.feature.isin(['width', 'height'])]):

@@ -48,7 +48,7 @@ def test_everything_at_once(tmp_path):
 
 
 @pytest.mark.parametrize('name, message', [
-    ('none', 'has 0 sub-folders'), ('one', 'has 1 sub-folders'),
+    ('none', 'there is no file in'), ('one', 'has 1 sub-folders'),
     ('hollow', 'no files in them'), ('broken', 'none of the 2 files')])
 def test_folders_that_hold_no_set(tmp_path, name, message):
     (tmp_path/'none').mkdir()

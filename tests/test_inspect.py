@@ -197,7 +197,7 @@ def test_anomaly_scores(inspect, anomaly_runs, photos, tmp_path):
         assert (limits['low'] is None) == bool(k) and m['tested']['defects'] and m['unlike']
         ng = rows.score >= max(v for v in limits.values() if v is not None)
         assert (rows.result[ng] == 'NG').all() and html.count('class="card ') == 12
-        assert html.count('<img') > 12 and 'where it is least like good parts' in html # a map each
+        assert html.count('<img') > 12 and 'what stands out of it as least like good parts' in html # a map each
         assert rows['map'].notna().mean() > .9 and all((tmp_path/f).is_file() for f in rows['map'].dropna())
     assert 'Confidence that it is unlike good parts: one minus the share of ' in html
 
