@@ -328,11 +328,11 @@ def sides(
     data: str, # name of the set, for the message
 ) -> tuple: # names of the good classes, names of the others
     "Which classes are good parts, which are defects; ValueError where that is not clear."
-    from inspectkit.data import NORMAL
+    from inspectkit.data import is_normal
     def names(text): return [n.strip() for n in text.split(',') if n.strip()]
     good, bad = names(normal), names(anomalous)
     if not good:
-        good = [n for n in classes if n.lower() in NORMAL and n not in bad]
+        good = [n for n in classes if is_normal(n) and n not in bad]
         if len(good) > 1:
             raise ValueError(f'{" and ".join(good)} of {data} are both called good: -p normal "{good[0]}" takes the '
                              f'others for defects, -p normal "{",".join(good)}" takes all of them for good parts')
@@ -443,9 +443,9 @@ def good_by_name(
     name: str, # of a folder
 ): # True, False; None where the name does not say
     "Whether parts in a folder of this name are good."
-    from inspectkit.data import NORMAL
-    name = unicodedata.normalize('NFKC', name).lower() # ＮＧ as NG
-    return True if name in NORMAL else False if DEFECT.search(name) else None
+    from inspectkit.data import is_normal
+    plain = unicodedata.normalize('NFKC', name).lower() # ＮＧ as NG
+    return True if is_normal(name) else False if DEFECT.search(plain) else None
 
 def check_good(
     data: str, # folder:PATH

@@ -264,7 +264,7 @@ def load_runs(
     folder = repo_root()/'runs'/study
     files = sorted(folder.glob('*.json'))
     if not files:
-        raise FileNotFoundError(f"no runs in {folder}: `papermill nbs/run_experiment.ipynb -p study {study}` makes one")
+        raise FileNotFoundError(f"no runs in {folder}: `-p study {study}` in a run notebook makes one")
     return [read_run(f) for f in files]
 
 def threads_before(

@@ -23,6 +23,8 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 def built(checkout, tmp_path_factory):
     "The site, built from a copy of the project as `make site` does; its messages."
     there = checkout(tmp_path_factory.mktemp('site')/'project')
+    (there/'runs'/'mine').mkdir() # a study of the user's own
+    shutil.copy(next((there/'runs'/'walk').glob('*.json')), there/'runs'/'mine'/'my-own-lot.json')
     env = os.environ | dict(PYTHONPATH=str(there), PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}")
     call = [BIN/'python', 'tools/build_site.py']
     r = subprocess.run(call, cwd=there, env=env, capture_output=True, text=True, timeout=300)
@@ -81,6 +83,12 @@ def test_what_is_built(built, root):
         text = re.sub(r'(?s)<(pre|code|script|style)\b.*?</\1>', '', (there/'_site'/n).read_text(encoding='utf-8'))
         assert not re.search(r'\?@|@fig-|\{\{<|\{#|^:::', text, re.M), n
         assert n.startswith('api/') is False or '#| ' not in text
+
+
+def test_a_study_of_the_users_own_is_not_published(built):
+    top = built[0]/'_site'
+    assert (top/'runs'/'walk').is_dir() and not (top/'runs'/'mine').exists()
+    assert not any('my-own-lot' in (top/p).read_text(encoding='utf-8') for p in pages(built))
 
 
 def test_hidden_stays_hidden_and_functions_have_tables(built):

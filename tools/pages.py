@@ -23,7 +23,6 @@ from inspectkit.studies import moved, plan
 
 PAPERS = dict(S1='Corrosion, graded', S2='Grad-CAM on defects', S3='Anomalies from a few anomalies',
               S4='EfficientNet, class by class', S5='What augmentation makes a network look at')
-SCRATCH = 'smoke', 'first'
 PLACE = dict(walkthrough='pages') # of a report's page, where it is on no paper
 EXACT = 'adds up', 'the paper contradicts itself' # the paper's numbers among themselves
 AS_IT_IS = 'data-quarto-disable-processing="true"' # else Quarto makes a table of its own, without our attributes
@@ -220,9 +219,9 @@ def claim_table(table, where):
 
 
 def studies(root):
-    "Folders of runs that are reported."
-    return [f.name for f in sorted((root/'runs').iterdir())
-            if f.is_dir() and f.name not in SCRATCH and f.name[0] not in '._' and list(f.glob('*.json'))]
+    "Folders of runs that are reported: those of a plan, and the walk-through's; none of the user's own."
+    there = sorted({f.stem for f in (root/'studies').glob('*.yaml')} | {'walk'})
+    return [name for name in there if list((root/'runs'/name).glob('*.json'))]
 
 
 def took(run):

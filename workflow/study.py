@@ -69,7 +69,10 @@ def main():
     table = states(runs)
     done = table.state.isin(['done', 'older'])
     if a.what == 'plan': print(summary(table).to_string())
-    for text in trouble(table, ('failed', 'older') if a.what == 'plan' else ('failed',)): print(text)
+    for text in trouble(table, ('failed',)): print(text)
+    old = trouble(table, ('older',)) if a.what == 'plan' else []
+    for text in old[:3]: print(text)
+    if len(old) > 3: print(f'and {len(old) - 3} more: they count as done, AGAIN=older makes them anew')
     left = table.expected[~done].sum()
     print(f'{done.sum()} of {len(table)} runs are done, about {left:.0f} min of work are left')
     if a.what == 'plan' or (done.all() and not (a.again and table.state.eq('older').any())): return
