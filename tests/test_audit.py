@@ -78,6 +78,17 @@ def test_only_good_ones(papermill, root, tmp_path):
     assert m['sentences'] == ['30 images of 1 class read.', 'Nothing was found that has to be fixed.']
 
 
+def test_a_format_under_a_wrong_name(papermill, root, tmp_path):
+    "What a file is, and not what its name says: PNG under .jpg tells one class from the other."
+    x = parts(40, 64, seed=7)[0]
+    for i, img in enumerate(x):
+        to, kind = ('良品', 'PNG') if i % 2 else ('NG', 'JPEG')
+        save(img, tmp_path/'形式'/to/f'{i}.jpg', format=kind)
+    run, found, _ = made(papermill, root, tmp_path/'形式', tmp_path)
+    assert run['metrics']['formats'] == [{'jpg': 20}, {'png': 20}]
+    assert 'format' in set(found[found.what == 'size or format'].detail)
+
+
 def test_no_false_alarm(papermill, root, tmp_path):
     """Classes that differ in nothing: no shortcut, no format, no label; a few of another format are no sign. That names
     say which photographs show one part, in two classes, no picture could tell."""

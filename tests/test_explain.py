@@ -58,6 +58,12 @@ def test_a_folder_where_nobody_marked_the_defects(papermill, root, photos, tmp_p
     for f in result, result.with_suffix('.npz'), trained, trained.with_suffix('.safetensors'): f.unlink()
 
 
+def test_an_anomaly_score_has_no_class_to_explain(papermill, tmp_path):
+    (tmp_path/'patches.json').write_text('{"params": {"model": "patches"}, "env": {}, "metrics": {"history": []}}')
+    r = papermill('nbs/run_explain.ipynb', tmp_path/'out.ipynb', '-p', 'run', tmp_path/'patches.json')
+    assert r.returncode and 'trained no classifier' in r.stderr and 'run_inspect makes maps' in r.stderr, r.stderr[-1500:]
+
+
 @pytest.mark.parametrize('given, message', [
     (['-p', 'run', 'runs/_explain/nothing.json'], 'there is no file'),
     (['-p', 'target', 'predict'], "target='predict' is not one of label, predicted"),

@@ -216,6 +216,12 @@ def test_the_other_name_of_run(papermill, root, trained, photos, tmp_path):
     shutil.rmtree(new.with_suffix('.maps'))
 
 
+def test_what_to_inspect_is_asked_for(inspect, tmp_path):
+    "A run without a folder does not go through the images of an example."
+    assert 'which folder is to be inspected? -p images FOLDER' in inspect()
+    assert f"images='{tmp_path}/none': there is no folder" in inspect('-p', 'images', tmp_path/'none')
+
+
 def test_weights_of_something_else(inspect, trained, anomaly_runs, tmp_path):
     "Damaged weights, and those of another run, are refused with the name of their file."
     weights = anomaly_runs[1].with_suffix('.safetensors')
