@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['MAX_PIXELS', 'MIN_SIDE', 'MAX_SCANS', 'MAX_BYTES', 'FORMATS', 'NORMAL', 'SLOW', 'MAX_KEPT', 'COPIED', 'PACKAGED',
-           'TRUTH', 'SETS', 'Unusable', 'eight_bit', 'opened', 'upright', 'is_deep', 'picture', 'decode', 'Images',
-           'is_normal', 'as_text', 'below', 'content', 'kept_at', 'recalled', 'keep', 'read_files', 'no_colour',
-           'together', 'gather', 'bare', 'own_folder', 'root_of', 'check_name', 'hidden', 'natural', 'elpv', 'fastener',
-           'neu', 'folder', 'tiles_of', 'cifar', 'fewer', 'planted', 'shuffled', 'load', 'in_order', 'data_hash',
-           'files_hash', 'audit_counts', 'shares', 'draw', 'dealt', 'kfold', 'split']
+           'TRUTH', 'SETS', 'Unusable', 'unknown', 'eight_bit', 'opened', 'upright', 'is_deep', 'picture', 'decode',
+           'Images', 'is_normal', 'as_text', 'below', 'content', 'kept_at', 'recalled', 'keep', 'read_files',
+           'no_colour', 'together', 'gather', 'bare', 'own_folder', 'root_of', 'check_name', 'hidden', 'natural',
+           'elpv', 'fastener', 'neu', 'folder', 'tiles_of', 'cifar', 'fewer', 'planted', 'shuffled', 'load', 'in_order',
+           'data_hash', 'files_hash', 'audit_counts', 'shares', 'draw', 'dealt', 'kfold', 'split']
 
 # %% ../nbs/02_data.ipynb #14481d96
 import contextlib, hashlib, inspect, io, json, os, re, shutil, stat, time, unicodedata, warnings
@@ -33,6 +33,13 @@ FORMATS = ('AVIF', 'BMP', 'DIB', 'GIF', 'ICO', 'JPEG', 'JPEG2000', 'PCX', 'PNG',
            'WEBP')
 
 class Unusable(ValueError): "An image that is skipped; the message is the reason."
+
+def unknown(
+    data: bytes, # of a file that can't be opened
+) -> str: # why, as far as its first bytes say
+    "What else a file is."
+    if data[4:12] in (b'ftypheic', b'ftypheix', b'ftypmif1', b'ftypmsf1'): return 'HEIC: save it as JPEG or PNG'
+    return 'truncated or damaged (its head)' if data.startswith((b'\xff\xd8\xff', b'\x89PNG')) else 'not an image'
 
 # %% ../nbs/02_data.ipynb #2f3747b0
 def eight_bit(
@@ -64,7 +71,7 @@ def opened(
     Image.init() # a Pillow built without AVIF or WEBP does not know them
     try: im = Image.open(io.BytesIO(data), formats=[k for k in FORMATS if k in Image.OPEN])
     except Image.DecompressionBombError: raise Unusable(f'{MAX_PIXELS//10**6} megapixels or more') from None
-    except Exception: raise Unusable('not an image') from None
+    except Exception: raise Unusable(unknown(data)) from None
     (w, h), frames = im.size, getattr(im, 'n_frames', 1)
     if w*h >= MAX_PIXELS: raise Unusable(f'{w} x {h}: {MAX_PIXELS//10**6} megapixels or more')
     if min(w, h) < MIN_SIDE: raise Unusable(f'{w} x {h}: a side under {MIN_SIDE} pixels')

@@ -53,6 +53,7 @@ REASONS = { # why a file can't be used, or what was converted, as inspectkit.dat
     'a folder that': '読み取りを許されていないフォルダー', 'than an image has': '画像としては大きすぎるファイル',
     'the memory has': 'メモリー不足', 'is not inside': '切り抜く範囲が画像の外', 'turned upright': 'EXIF により正立',
     'the first of': '複数の画像の最初の一枚',
+    'HEIC': 'HEIC 形式は読めない',
     'EXIF not readable': 'EXIF を読めず、向きはそのまま', '1 bit to grey': '1 ビットをグレーに', '16 bit to 8': '16 ビットを 8 ビットに',
     'on white': '透過部分は白', 'there is no folder': 'フォルダーがない', 'have changed since': '学習後にファイルが変わった',
     'can be used': '使える画像がない', 'needs the package': '必要なパッケージがない', ' to RGB': 'RGB に変換', 'kept whole': '枠なし、全体を使用'}

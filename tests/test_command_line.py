@@ -140,7 +140,7 @@ def test_a_folder_of_photographs(papermill, photos, root, tmp_path):
     assert r.returncode == 0, r.stderr[-3000:]
     run = result(root, r.stderr)[1]
     assert run['env']['data']['classes'] == ['blob', 'scratch', '良品'] and run['env']['data']['n'] == 72
-    assert run['env']['data']['audit'] == {'skipped': {'not an image': 1}}
+    assert run['env']['data']['audit'] == {'skipped': {'truncated or damaged': 1}}
 
 
 def test_too_few_of_a_class(papermill, photos, tmp_path):
