@@ -68,7 +68,7 @@ def centre_distance(
     centre: Tensor, # (d,)
 ) -> Tensor: # (N,) float64; higher is more anomalous
     "Squared distance to the centre, the score of Deep SAD (Ruff et al. 2020, arXiv:1906.02694)."
-    return (z.double() - centre.double().cpu()).square().sum(1)
+    return (z.double() - centre.double().to(z.device)).square().sum(1)
 
 def anomaly_map(
     x: Tensor, # (N, C, H, W) uint8
