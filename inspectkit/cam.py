@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 from .models import eval_mode
+from .train import at_once, keep_freed
 
 # %% ../nbs/08_cam.ipynb #47b107f3
 def find_layer(
@@ -175,15 +176,18 @@ def explain(
     target: Tensor = None, # (N,) class to explain; None for the predicted one
     layer: str = '', # its name; '' for the default
     of: str = 'logits', # the score: logits, or prob
-    batch_size: int = 64, # images at once
+    batch_size: int = 0, # images at once; 0 for what is best
 ) -> tuple: # cam (N, H, W) in [0, 1], and attr (N, h, w) as coarse as the layer, both on the CPU
     "Maps of a set of images."
     if method not in METHODS: raise ValueError(f"method={method!r} is not one of {', '.join(METHODS)}")
     own, device = find_layer(model, layer), next(model.parameters()).device
+    batch_size = batch_size or at_once(x, device.type)
     targets = [None]*len(x) if target is None else target.split(batch_size)
     cam, attr = torch.empty(len(x), *x.shape[-2:]), []
+    keep_freed()
     for b, t, out in zip(x.split(batch_size), targets, cam.split(batch_size)):
-        coarse = METHODS[method](model, b.to(device), t, own, of).float()
+        b = b.to(device).contiguous(memory_format=torch.channels_last)
+        coarse = METHODS[method](model, b, t, own, of).float()
         out.copy_(on_image(coarse, out.shape[-2:])) # enlarged where the map lies: a GPU has time for that
         attr.append(coarse.cpu())
     return cam, torch.cat(attr)

@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['check_pair', 'check_sign', 'enlarged', 'each_hit', 'stack_hits', 'hits', 'pointing', 'mass', 'iou', 'n_parts',
-           'check_scores', 'average_drop', 'average_increase', 'curve', 'area']
+           'check_scores', 'average_drop', 'average_increase', 'ranks', 'seen_after', 'curve', 'area']
 
 # %% ../nbs/09_cam_metrics.ipynb #3242f8e2
 import math
 import numpy as np, torch
 from torch import Tensor, nn
 from .cam import on_image
-from .models import eval_mode
+from .models import folded
+from .train import at_once, keep_freed
 
 # %% ../nbs/09_cam_metrics.ipynb #cfe839f4
 def check_pair(
@@ -156,30 +157,55 @@ def average_increase(
     return 100*(masked_score > score).float().mean()
 
 # %% ../nbs/09_cam_metrics.ipynb #f3a95f3d
+def ranks(
+    cam: Tensor, # (N, H, W)
+) -> Tensor: # (N, H, W) int64, 0 where a map is highest; of equal pixels the upper left one comes first
+    "The place of each pixel in the order of its map."
+    order = cam.flatten(1).argsort(dim=1, descending=True, stable=True)
+    places = torch.arange(order.shape[1], device=cam.device).expand_as(order)
+    return torch.empty_like(order).scatter_(1, order, places).view_as(cam)
+
+@torch.no_grad()
+def seen_after(
+    model: nn.Module, # in evaluation mode
+    x: Tensor, # (N, 3, H, W) normalised
+    rank: Tensor, # (N, H, W) of `ranks`
+    image: Tensor, # (P,) which image each picture is made from
+    cut: Tensor, # (P,) how many of its first pixels are taken away, or brought back
+    insert: bool, # brought back
+    batch_size: int, # pictures at once
+) -> Tensor: # (P, K) probabilities
+    "What a network makes of pictures of which part is hidden: zero, the mean of the training images."
+    keep_freed()
+    x, out = x.contiguous(memory_format=torch.channels_last), []
+    for i, c in zip(image.split(batch_size), cut.split(batch_size)):
+        shown = (rank[i] < c[:, None, None]) == insert
+        out.append(model(x[i].mul_(shown[:, None])).float().softmax(1))
+    return torch.cat(out)
+
+# %% ../nbs/09_cam_metrics.ipynb #c7454be0
 def curve(
-    model: nn.Module, # as it was again afterwards
+    model: nn.Module, # left as it is
     x: Tensor, # (N, 3, H, W) normalised
     target: Tensor, # (N,) class whose probability is followed
     cam: Tensor, # (N, H, W) the order of the pixels, highest first
     insert: bool = False, # bring pixels back, rather than take them away
     steps: int = 16, # equal steps from the whole image to nothing, or back
-    batch_size: int = 0, # pictures at once; 0 for 16 on a processor, whose cache holds so many, and 128 on a GPU
+    batch_size: int = 0, # pictures at once; 0 for what is best
 ) -> Tensor: # (N, steps + 1) probability of the class
     "Deletion or insertion curve, Petsiuk et al. 2018 (arXiv:1806.07421), section 4.1."
     if cam.shape != (len(x), *x.shape[-2:]): raise ValueError(f"cam is {tuple(cam.shape)}, x is {tuple(x.shape)}")
     if steps < 1: raise ValueError(f"steps={steps} must be at least 1")
-    rank = cam.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(dim=1).view_as(cam)
-    cut = torch.linspace(0, rank[0].numel(), steps + 1, device=x.device).round()
-    at_once = batch_size or (128 if x.is_cuda else 16)
-    image = torch.arange(len(x), device=x.device).repeat_interleave(steps + 1)
-    x, out = x.contiguous(memory_format=torch.channels_last), []
-    with eval_mode(model), torch.no_grad():
-        for i, c in zip(image.split(at_once), cut.repeat(len(x)).split(at_once)):
-            taken = rank[i] < c[:, None, None]
-            seen = torch.where((taken == insert)[:, None], x[i], 0.)
-            out.append(model(seen).float().softmax(1).gather(1, target[i, None]))
-    return torch.cat(out).view(len(x), -1)
+    cut = torch.linspace(0, cam[0].numel(), steps + 1, device=x.device).round()
+    some, none = (cut[1:], cut[:1]) if insert else (cut[:-1], cut[-1:]) # what shows nothing is the same for all images
+    image = torch.arange(len(x), device=x.device).repeat_interleave(steps)
+    p = seen_after(folded(model), x, ranks(cam), torch.cat([image, image[:1]]), torch.cat([some.repeat(len(x)), none]),
+                   insert, batch_size or at_once(x, x.device.type))
+    own = p[:-1].view(len(x), steps, -1).gather(2, target.view(-1, 1, 1).expand(-1, steps, 1))[..., 0]
+    nothing = p[-1, target][:, None]
+    return torch.cat([nothing, own] if insert else [own, nothing], 1)
 
+# %% ../nbs/09_cam_metrics.ipynb #2882aedc
 def area(
     curve: Tensor, # (N, S + 1) probability after each of S equal steps
 ) -> Tensor: # (N,) in [0, 1]; for deletion lower is better, for insertion higher

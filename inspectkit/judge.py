@@ -10,7 +10,7 @@ __all__ = ['scaled', 'Grader', 'through', 'with_maps', 'by_code', 'by_patches', 
 import torch
 from torch import Tensor, nn
 from .models import build, eval_mode, mean_std
-from .train import autocast
+from .train import at_once, autocast, keep_freed
 from .autoencoder import build_parts, code_of
 from .anomaly import anomaly_map, centre_distance, hotelling, patch_vectors, pretrained
 from .shortcuts import remedied
@@ -54,12 +54,14 @@ def through(
     judge: nn.Module, # a `Grader` or a `Scorer`; its mode is restored
     x: Tensor, # (N, C, H, W) uint8
     precision: str = 'fp32', # or bf16
-    batch_size: int = 32, # images at once
+    batch_size: int = 0, # images at once; 0 for what is best
 ) -> tuple: # what it says of all images, on the CPU
     "A few images at a time."
     device = next(judge.buffers()).device
+    keep_freed()
     with eval_mode(judge), autocast(device.type, precision):
-        got = [judge(b.to(device)) for b in x.split(batch_size)]
+        got = [judge(b.to(device).contiguous(memory_format=torch.channels_last))
+               for b in x.split(batch_size or at_once(x, device.type))]
     return tuple(torch.cat(v).cpu() for v in zip(*got))
 
 # %% ../nbs/31_judge.ipynb #5d987acf
@@ -67,16 +69,18 @@ def with_maps(
     judge: Grader, # its mode is restored
     x: Tensor, # (N, 3, H, W) uint8
     precision: str = 'fp32', # or bf16
-    batch_size: int = 32, # images at once
+    batch_size: int = 0, # images at once; 0 for what is best
 ) -> tuple: # score (N,), prob (N, K), and attr (N, h, w), Grad-CAM of the likeliest class that is not good, on the CPU
     "`through` and `inspectkit.cam.grad_cam` in one pass."
     probs, maps, device = [], [], judge.bad.device
     def likeliest(logits): # of what is not good
         probs.append((logits.float().double()/judge.temperature).softmax(1))
         return torch.where(judge.bad > 0, probs[-1], -1.).argmax(1)
+    keep_freed()
     with eval_mode(judge), autocast(device.type, precision):
-        for b in x.split(batch_size):
-            maps.append(grad_cam(judge.net, scaled(b.to(device), judge.mean, judge.std), likeliest).float())
+        for b in x.split(batch_size or at_once(x, device.type)):
+            b = scaled(b.to(device).contiguous(memory_format=torch.channels_last), judge.mean, judge.std)
+            maps.append(grad_cam(judge.net, b, likeliest).float())
     prob = torch.cat(probs)
     return tuple(v.cpu() for v in ((prob*judge.bad).sum(1), prob, torch.cat(maps)))
 

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['BF16', 'OPTIMIZERS', 'LOSSES', 'BELL', 'COLUMNS', 'allowed_cores', 'free_cores', 'keep_freed', 'has_bf16',
-           'pick_precision', 'pick_device', 'check_optimizer', 'make_optimizer', 'autocast', 'predict', 'soft_grades',
-           'make_loss', 'lr_at', 'seeded', 'batches', 'nearer', 'train_mode', 'train_epoch', 'save_state', 'load_state',
-           'evaluate', 'fit', 'best_epoch', 'stopped', 'epoch_bar', 'check_loss', 'resume', 'keep']
+           'pick_precision', 'pick_device', 'check_optimizer', 'make_optimizer', 'autocast', 'at_once', 'predict',
+           'soft_grades', 'make_loss', 'lr_at', 'seeded', 'batches', 'nearer', 'train_mode', 'train_epoch',
+           'save_state', 'load_state', 'evaluate', 'fit', 'best_epoch', 'stopped', 'epoch_bar', 'check_loss', 'resume',
+           'keep']
 
 # %% ../nbs/06_train.ipynb #857bd0d8
 import ctypes, math, os, platform, time, warnings
@@ -117,6 +118,13 @@ def autocast(
     return torch.autocast(device, torch.bfloat16) if precision == 'bf16' else nullcontext()
 
 # %% ../nbs/06_train.ipynb #51b22a86
+def at_once(
+    x: Tensor, # (N, C, H, W) images
+    device: str, # cpu or cuda
+) -> int: # at least 1; 16 of 224 pixels on a processor, whose cache holds what becomes of so many, and 128 on a GPU
+    "How many images are best shown to a network at a time."
+    return max(1, (128 if device == 'cuda' else 16)*224**2//(x.shape[-2]*x.shape[-1]))
+
 @torch.no_grad()
 def predict(
     model: nn.Module, # its mode is restored
@@ -124,12 +132,16 @@ def predict(
     mean: Tensor, # (3,) of each channel, in [0, 1]
     std: Tensor, # (3,) of each channel, in [0, 1]
     precision: str = 'fp32', # or bf16
-    batch_size: int = 64, # images at once
+    batch_size: int = 0, # images at once; 0 for what is best
 ) -> Tensor: # (N, K) logits, float32, on the CPU
     "Logits of images as they are: nothing is augmented."
-    device = next(model.parameters()).device
+    device, out = next(model.parameters()).device, []
+    keep_freed()
     with eval_mode(model), autocast(device.type, precision):
-        return torch.cat([model(normalise(b.to(device), mean, std)).float().cpu() for b in x.split(batch_size)])
+        for b in x.split(batch_size or at_once(x, device.type)):
+            b = normalise(b.to(device), mean, std).contiguous(memory_format=torch.channels_last)
+            out.append(model(b).float().cpu())
+    return torch.cat(out)
 
 # %% ../nbs/06_train.ipynb #859f84c9
 LOSSES = 'cross_entropy', 'sord'

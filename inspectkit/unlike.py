@@ -9,7 +9,7 @@ __all__ = ['EYE', 'WAYS', 'MOST', 'Stages', 'watcher', 'content', 'light', 'dist
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from .models import build, mean_std
+from .models import build, folded, mean_std
 from .train import predict
 from .shortcuts import LAPLACIAN, grey
 from .threshold import needed, safe_above
@@ -38,7 +38,8 @@ class Stages(nn.Module):
 # %% ../nbs/28_unlike.ipynb #66e1a0e0
 def watcher() -> tuple: # network, (N, 3, H, W) -> (N, 744); its mean and std (3,)
     "EfficientNet-Lite0 with the weights of ImageNet, its stages; FileNotFoundError where they can't be had."
-    return Stages(build('efficientnet_lite0', 2, 'imagenet').features), *mean_std('efficientnet_lite0', 'imagenet')
+    net = build('efficientnet_lite0', 2, 'imagenet')
+    return folded(Stages(net.features)), *mean_std('efficientnet_lite0', 'imagenet')
 
 def content(
     eye: tuple, # of `watcher`
