@@ -1,6 +1,6 @@
-"""What it costs to show images to a network that learns nothing: `predict` against the loop as one writes it, batches of
-64 as the bytes lie, memory given back as glibc does by default. Each time in a process of its own, for what one keeps it
-keeps for good; and a network whose batch norms are folded away against the same one as it was built.
+"""What it costs to show images to a network that learns nothing: `predict` against the loop as one writes it, batches
+of 64 as the bytes lie, memory given back as glibc does by default. Each time in a process of its own, for one that
+keeps its memory keeps it for good; and a network whose batch norms are folded away against the same one as built.
 """
 import os, subprocess, sys
 import torch

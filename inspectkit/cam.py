@@ -169,6 +169,7 @@ def on_image(
     cam = nn.functional.interpolate(attr[:, None], size, mode='bilinear')[:, 0]
     return cam/cam.amax((1, 2), keepdim=True).clamp(min=torch.finfo(cam.dtype).tiny)
 
+# %% ../nbs/08_cam.ipynb #e48b610d
 def explain(
     method: str, # a key of `METHODS`
     model: nn.Module, # as it was again afterwards
@@ -181,11 +182,10 @@ def explain(
     "Maps of a set of images."
     if method not in METHODS: raise ValueError(f"method={method!r} is not one of {', '.join(METHODS)}")
     own, device = find_layer(model, layer), next(model.parameters()).device
-    batch_size = batch_size or at_once(x, device.type)
-    targets = [None]*len(x) if target is None else target.split(batch_size)
-    cam, attr = torch.empty(len(x), *x.shape[-2:]), []
+    n, cam, attr = batch_size or at_once(x, device.type), torch.empty(len(x), *x.shape[-2:]), []
+    targets = [None]*len(x) if target is None else target.split(n)
     keep_freed()
-    for b, t, out in zip(x.split(batch_size), targets, cam.split(batch_size)):
+    for b, t, out in zip(x.split(n), targets, cam.split(n)):
         b = b.to(device).contiguous(memory_format=torch.channels_last)
         coarse = METHODS[method](model, b, t, own, of).float()
         out.copy_(on_image(coarse, out.shape[-2:])) # enlarged where the map lies: a GPU has time for that
