@@ -14,7 +14,7 @@ import numpy as np, psutil, torch
 from captum.attr import LayerGradCam
 from torch.nn.functional import interpolate
 from torch.profiler import ProfilerActivity, profile
-from measure import (SMALL, against_quantus, agreement, clock_of, medians, peer, ratio, save_parts, thousand_maps,
+from measure import (SMALL, agreement, clock_of, compared, deletions, medians, peer, ratio, save_parts, thousand_maps,
                      turns)
 from inspectkit.cam import explain, find_layer, flaw, grad_cam, on_image
 from inspectkit.cam_metrics import hits
@@ -36,7 +36,7 @@ def forward(net, x, precision='fp32'):
 
 
 def maps(net, x, precision='fp32'):
-    with autocast('cpu', precision): return explain('grad_cam', net, x, y, batch_size=BATCH)
+    with autocast('cpu', precision): return explain('grad_cam', net, x, y)
 
 
 def coarse(net, x, precision='fp32'):
@@ -101,10 +101,15 @@ def most_resident():
     return 1024*int(re.search(r'VmHWM:\s+(\d+)', Path('/proc/self/status').read_text())[1])
 
 
+def asked(*args):
+    "What this script prints in a process of its own."
+    call = sys.executable, __file__, *map(str, args), *(['--small'] if SMALL else [])
+    return subprocess.run(call, check=True, capture_output=True, text=True).stdout
+
+
 def grown(route):
     "Bytes by which a process of its own grows at most during its first call."
-    call = sys.executable, __file__, 'grow', route, *(['--small'] if SMALL else [])
-    return int(subprocess.run(call, check=True, capture_output=True, text=True).stdout)
+    return int(asked('grow', route))
 
 
 def memory():
@@ -142,13 +147,36 @@ def against_numpy():
                 mean_share_of_defect=mask.float().mean().item())
 
 
+KINDS = {'fp32': (plain, 'fp32'), 'bf16': (plain, 'bf16'), 'bf16, channels last': (last, 'bf16')}
+STEPS = 12
+
+
+def deletion(who, kind, n):
+    "Seconds of a curve of so many images after one to warm up, printed."
+    f, given = deletions(x[:int(n)], y[:int(n)], gen, 'cpu', STEPS)[who], KINDS[kind]
+    f(*given)
+    start = CLOCK()
+    f(*given)
+    print(CLOCK() - start)
+
+
 def quantus():
     """Deletion against pixel flipping, of four images and of one; and ours in bf16 against its default. In bf16 the
-    network as it was built too: Quantus takes it as it is, `curve` gives it pictures with channels last."""
-    kinds = {'fp32': (plain, 'fp32'), 'bf16': (plain, 'bf16'), 'bf16, channels last': (last, 'bf16')}
-    return {f'{n} images': against_quantus(kinds, x[:n], y[:n], gen, 'cpu') for n in (4, 1)}
+    network as it was built too: Quantus takes it as it is, `curve` gives it pictures with channels last. Each in a
+    process of its own: `curve` keeps memory that is freed, and in one process Quantus would have it, too."""
+    peer('quantus', 'quantus')
+    found = {}
+    for n in (4, 1):
+        sides = deletions(x[:n], y[:n], gen, 'cpu', STEPS)
+        t = {(who, k): [] for k in KINDS for who in sides}
+        for _ in range(1 if SMALL else 5):
+            for (who, k), seconds in t.items(): seconds.append(float(asked('deletion', who, k, n)))
+        t = {', '.join(way): v for way, v in t.items()}
+        found[f'{n} images'] = compared(t, KINDS, sides) | dict(images=n, steps=STEPS)
+    return found
 
 
+if sys.argv[1:2] == ['deletion']: sys.exit(deletion(*sys.argv[2:5]))
 if sys.argv[1:2] == ['grow']:
     before = psutil.Process().memory_info().rss
     ROUTES[sys.argv[2]]()

@@ -7,7 +7,7 @@ import sys
 from copy import deepcopy
 import numpy as np, torch
 from captum.attr import LayerGradCam
-from measure import (SMALL, against_quantus, agreement, clock_of, medians, peer, ratio, save_parts, thousand_maps,
+from measure import (SMALL, agreement, clock_of, compared, deletions, medians, peer, ratio, save_parts, thousand_maps,
                      turns, two_epochs)
 from inspectkit.augment import channel_stats, draw_affine, normalise, warp
 from inspectkit.cam import explain, find_layer, grad_cam
@@ -121,8 +121,10 @@ def places():
 def deletion():
     "Deletion curves against Quantus's pixel flipping."
     kinds = {k.split(',')[0]: (net, p) for k, (net, _, p) in networks().items()}
-    x = torch.randn(BATCH, 3, SIZE, SIZE, generator=gen)
-    return against_quantus(kinds, x, torch.arange(BATCH) % 4, gen, DEVICE)
+    x, steps = torch.randn(BATCH, 3, SIZE, SIZE, generator=gen), 12
+    sides = deletions(x, torch.arange(BATCH) % 4, gen, DEVICE, steps)
+    t = turns({f'{who}, {k}': lambda f=f, a=a: f(*a) for k, a in kinds.items() for who, f in sides.items()}, 3, CLOCK)
+    return compared(t, kinds, sides) | dict(images=BATCH, steps=steps)
 
 
 name = torch.cuda.get_device_name() if DEVICE == 'cuda' else 'none'

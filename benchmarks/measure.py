@@ -106,8 +106,9 @@ class Floats(nn.Module): # Quantus turns the logits into an array, and NumPy has
     def forward(self, logits): return logits.float()
 
 
-def against_quantus(kinds, x, y, gen, device, steps=12, repeats=3):
-    "Deletion against pixel flipping, which takes pixels a channel at a time: its steps are to divide the image's area."
+def deletions(x, y, gen, device, steps):
+    """Quantus's pixel flipping and our curve, each of a network and a precision, with the same maps. It takes pixels a
+    channel at a time: its steps are to divide the image's area."""
     peer('quantus', 'quantus')
     from quantus import PixelFlipping
     from inspectkit.cam import on_image
@@ -123,13 +124,16 @@ def against_quantus(kinds, x, y, gen, device, steps=12, repeats=3):
     def ours(net, precision):
         there = (v.to(device) for v in (x, y, cam))
         with autocast(device, precision): return curve(net, *there, steps=steps).cpu()
-    first, *_, fast = kinds
-    t = turns({f'{who}, {k}': lambda f=f, a=a: f(*a) for k, a in kinds.items()
-               for who, f in (('quantus', theirs), ('inspectkit', ours))}, repeats, clock_of(device))
-    return dict(seconds=medians(t), images=n, steps=steps,
-                ratio={k: ratio(t, f'quantus, {k}', f'inspectkit, {k}') for k in kinds} | {
+    return dict(quantus=theirs, inspectkit=ours)
+
+
+def compared(t, kinds, sides):
+    "Ratios by kind, of ours in the last kind against Quantus in the first, and how far both are apart in the first."
+    (first, given), *_, (fast, _) = kinds.items()
+    theirs, ours = (f(*given) for f in sides.values())
+    return dict(seconds=medians(t), ratio={k: ratio(t, f'quantus, {k}', f'inspectkit, {k}') for k in kinds} | {
                     f'{fast} against its default': ratio(t, f'quantus, {first}', f'inspectkit, {fast}')},
-                largest_difference_fp32=(ours(*kinds[first])[:, 1:] - theirs(*kinds[first])).abs().max().item())
+                largest_difference_fp32=(ours[:, 1:] - theirs).abs().max().item())
 
 
 def two_epochs(net, opt_name, floats, labels, x, y, mean, std, device, precision, batch_size=32):

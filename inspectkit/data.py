@@ -647,11 +647,14 @@ def kfold(
     for c in range(len(classes)) if classes else y.unique().tolist():
         n, name = len(group[y == c].unique()), classes[c] if classes else c
         if n == 0: raise ValueError(f"class {name} has no image among the drawn: raise n_images, or draw=equal")
+        m = int((y == c).sum())
+        alike = f'; of its {m} the others are copies, or show the same part' if m > n else ''
         if 1 == n < folds:
-            raise ValueError(f"class {name} has 1 image left: it can't be in training and held out too; add images")
+            raise ValueError(f"class {name} has 1 image left: it can't be in training and held out too{alike}; "
+                             "add images")
         if n < folds:
             raise ValueError(f"class {name} has {n} different images for {parameter}={folds}: "
-                             f"use {parameter}={n} or less, or add images")
+                             f"use {parameter}={n} or less, or add images{alike}")
     own, kind = (v.unique(return_inverse=True)[1].numpy() for v in (group, y))
     count = np.zeros((own.max() + 1, kind.max() + 1))
     np.add.at(count, (own, kind), 1)

@@ -21,7 +21,8 @@ steps = []
 
 def photograph(seed=0):
     "The reader's folder: the same whenever it is made."
-    check_name('fastener')
+    try: check_name('fastener')
+    except OSError as e: sys.exit(str(e))
     if TOP.exists() and not (TOP/'.walk').exists(): sys.exit(f'there is a folder {TOP} already: rename it first')
     shutil.rmtree(TOP, ignore_errors=True)
     files, gen = sorted(root_of('fastener').glob('*-T*.jpg')), random.Random(seed)
