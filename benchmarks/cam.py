@@ -36,7 +36,7 @@ def forward(net, x, precision='fp32'):
 
 
 def maps(net, x, precision='fp32'):
-    with autocast('cpu', precision): return explain('grad_cam', net, x, y)
+    with autocast('cpu', precision): return explain('grad_cam', net, x, y, batch_size=BATCH)
 
 
 def coarse(net, x, precision='fp32'):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from .augment import normalise
 from .models import build, eval_mode, mean_std
-from .train import at_once, keep_freed
+from .train import batch_for, keep_freed
 
 # %% ../nbs/11_anomaly.ipynb #ea8e8d53
 def gaussian(
@@ -112,7 +112,7 @@ def patch_vectors(
 def patches(
     net: nn.Sequential, # of `pretrained`
     x: Tensor, # (N, C, H, W) uint8, H and W at least 32 and multiples of 16
-    batch_size: int = 0, # images at once; 0 for what is best
+    batch_size: int = 0, # images at once; 0 for `batch_for`
 ) -> Tensor: # (N, P, 152) float32: P places, H/8 times W/8
     "A vector for each place of each image (Roth et al. 2021, section 3.1)."
     if min(x.shape[2:]) < 32 or any(s % 16 for s in x.shape[2:]):
@@ -122,7 +122,7 @@ def patches(
     def one(b):
         return patch_vectors(net, normalise(b.to(device), *own).contiguous(memory_format=torch.channels_last)).cpu()
     with eval_mode(net):
-        some = x.split(batch_size or at_once(x, device.type))
+        some = x.split(batch_size or batch_for(x, net))
         return torch.cat([one(b) for b in tqdm(some, 'patches', delay=2, mininterval=1, leave=False)])
 
 # %% ../nbs/11_anomaly.ipynb #a288343c

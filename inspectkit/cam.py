@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 from .models import eval_mode
-from .train import at_once, keep_freed
+from .train import batch_for, keep_freed
 
 # %% ../nbs/08_cam.ipynb #47b107f3
 def find_layer(
@@ -177,12 +177,14 @@ def explain(
     target: Tensor = None, # (N,) class to explain; None for the predicted one
     layer: str = '', # its name; '' for the default
     of: str = 'logits', # the score: logits, or prob
-    batch_size: int = 0, # images at once; 0 for what is best
+    batch_size: int = 0, # images at once; 0 for `batch_for`
 ) -> tuple: # cam (N, H, W) in [0, 1], and attr (N, h, w) as coarse as the layer, both on the CPU
     "Maps of a set of images."
     if method not in METHODS: raise ValueError(f"method={method!r} is not one of {', '.join(METHODS)}")
+    if target is not None and len(target) != len(x):
+        raise ValueError(f"target has {len(target)} classes for {len(x)} images")
     own, device = find_layer(model, layer), next(model.parameters()).device
-    n, cam, attr = batch_size or at_once(x, device.type), torch.empty(len(x), *x.shape[-2:]), []
+    n, cam, attr = batch_size or batch_for(x, model), torch.empty(len(x), *x.shape[-2:]), []
     targets = [None]*len(x) if target is None else target.split(n)
     keep_freed()
     for b, t, out in zip(x.split(n), targets, cam.split(n)):

@@ -11,8 +11,8 @@ import math
 import numpy as np, torch
 from torch import Tensor, nn
 from .cam import on_image
-from .models import folded
-from .train import at_once, keep_freed
+from .models import eval_mode, folded
+from .train import batch_for, keep_freed
 
 # %% ../nbs/09_cam_metrics.ipynb #cfe839f4
 def check_pair(
@@ -167,7 +167,7 @@ def ranks(
 
 @torch.no_grad()
 def seen_after(
-    model: nn.Module, # in evaluation mode
+    model: nn.Module, # as it was again afterwards
     x: Tensor, # (N, 3, H, W) normalised
     rank: Tensor, # (N, H, W) of `ranks`
     image: Tensor, # (P,) which image each picture is made from
@@ -177,30 +177,35 @@ def seen_after(
 ) -> Tensor: # (P, K) probabilities
     "What a network makes of pictures of which part is hidden: zero, the mean of the training images."
     keep_freed()
+    try: fast = folded(model)
+    except RuntimeError: fast = model # it holds on to what it computed, and can't be copied
     x, out = x.contiguous(memory_format=torch.channels_last), []
-    for i, c in zip(image.split(batch_size), cut.split(batch_size)):
-        shown = (rank[i] < c[:, None, None]) == insert
-        out.append(model(x[i].mul_(shown[:, None])).float().softmax(1))
+    with eval_mode(fast):
+        for i, c in zip(image.split(batch_size), cut.split(batch_size)):
+            shown = (rank[i] < c[:, None, None]) == insert
+            out.append(fast(x[i].mul_(shown[:, None])).float().softmax(1))
+    torch.clear_autocast_cache() # of the copy's weights
     return torch.cat(out)
 
 # %% ../nbs/09_cam_metrics.ipynb #c7454be0
 def curve(
-    model: nn.Module, # left as it is
+    model: nn.Module, # as it was again afterwards
     x: Tensor, # (N, 3, H, W) normalised
     target: Tensor, # (N,) class whose probability is followed
     cam: Tensor, # (N, H, W) the order of the pixels, highest first
     insert: bool = False, # bring pixels back, rather than take them away
     steps: int = 16, # equal steps from the whole image to nothing, or back
-    batch_size: int = 0, # pictures at once; 0 for what is best
+    batch_size: int = 0, # pictures at once; 0 for `batch_for`
 ) -> Tensor: # (N, steps + 1) probability of the class
     "Deletion or insertion curve, Petsiuk et al. 2018 (arXiv:1806.07421), section 4.1."
     if cam.shape != (len(x), *x.shape[-2:]): raise ValueError(f"cam is {tuple(cam.shape)}, x is {tuple(x.shape)}")
+    if not x.isfinite().all(): raise ValueError("x has a pixel that is no number")
     if steps < 1: raise ValueError(f"steps={steps} must be at least 1")
     cut = torch.linspace(0, cam[0].numel(), steps + 1, device=x.device).round()
     some, none = (cut[1:], cut[:1]) if insert else (cut[:-1], cut[-1:]) # what shows nothing is the same for all images
     image = torch.arange(len(x), device=x.device).repeat_interleave(steps)
-    p = seen_after(folded(model), x, ranks(cam), torch.cat([image, image[:1]]), torch.cat([some.repeat(len(x)), none]),
-                   insert, batch_size or at_once(x, x.device.type))
+    p = seen_after(model, x, ranks(cam), torch.cat([image, image[:1]]), torch.cat([some.repeat(len(x)), none]),
+                   insert, batch_size or batch_for(x, model))
     own = p[:-1].view(len(x), steps, -1).gather(2, target.view(-1, 1, 1).expand(-1, steps, 1))[..., 0]
     nothing = p[-1, target][:, None]
     return torch.cat([nothing, own] if insert else [own, nothing], 1)

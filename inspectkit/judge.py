@@ -10,7 +10,7 @@ __all__ = ['scaled', 'Grader', 'through', 'with_maps', 'by_code', 'by_patches', 
 import torch
 from torch import Tensor, nn
 from .models import build, eval_mode, mean_std
-from .train import at_once, autocast, keep_freed
+from .train import autocast, batch_for, keep_freed
 from .autoencoder import build_parts, code_of
 from .anomaly import anomaly_map, centre_distance, hotelling, patch_vectors, pretrained
 from .shortcuts import remedied
@@ -54,14 +54,14 @@ def through(
     judge: nn.Module, # a `Grader` or a `Scorer`; its mode is restored
     x: Tensor, # (N, C, H, W) uint8
     precision: str = 'fp32', # or bf16
-    batch_size: int = 0, # images at once; 0 for what is best
+    batch_size: int = 0, # images at once; 0 for `batch_for`
 ) -> tuple: # what it says of all images, on the CPU
     "A few images at a time."
     device = next(judge.buffers()).device
     keep_freed()
     with eval_mode(judge), autocast(device.type, precision):
         got = [judge(b.to(device).contiguous(memory_format=torch.channels_last))
-               for b in x.split(batch_size or at_once(x, device.type))]
+               for b in x.split(batch_size or batch_for(x, judge))]
     return tuple(torch.cat(v).cpu() for v in zip(*got))
 
 # %% ../nbs/31_judge.ipynb #5d987acf
@@ -69,7 +69,7 @@ def with_maps(
     judge: Grader, # its mode is restored
     x: Tensor, # (N, 3, H, W) uint8
     precision: str = 'fp32', # or bf16
-    batch_size: int = 0, # images at once; 0 for what is best
+    batch_size: int = 0, # images at once; 0 for `batch_for`
 ) -> tuple: # score (N,), prob (N, K), and attr (N, h, w), Grad-CAM of the likeliest class that is not good, on the CPU
     "`through` and `inspectkit.cam.grad_cam` in one pass."
     probs, maps, device = [], [], judge.bad.device
@@ -78,7 +78,7 @@ def with_maps(
         return torch.where(judge.bad > 0, probs[-1], -1.).argmax(1)
     keep_freed()
     with eval_mode(judge), autocast(device.type, precision):
-        for b in x.split(batch_size or at_once(x, device.type)):
+        for b in x.split(batch_size or batch_for(x, judge)):
             b = scaled(b.to(device).contiguous(memory_format=torch.channels_last), judge.mean, judge.std)
             maps.append(grad_cam(judge.net, b, likeliest).float())
     prob = torch.cat(probs)
@@ -150,7 +150,7 @@ class Away(nn.Module):
 def where_far(
     judge: Scorer, # of Deep SAD; its mode is restored
     x: Tensor, # (N, 3, S, S) uint8, as `Scorer` takes it
-    batch_size: int = 32, # images at once
+    batch_size: int = 0, # images at once; 0 for `batch_for`
 ) -> Tensor: # (N, h, w) at least 0, on the CPU; all zero where nothing speaks for being away
     "Grad-CAM of the distance to the centre."
     encoder, device = judge.net['encoder'], judge.centre.device
@@ -158,7 +158,7 @@ def where_far(
     def one(b):
         seen = judge.as_trained(b.to(device)).float()/255
         return grad_cam(model, seen, torch.zeros(len(b), dtype=torch.long, device=device), last).float().cpu()
-    return torch.cat([one(b) for b in x.split(batch_size)])
+    return torch.cat([one(b) for b in x.split(batch_size or batch_for(x, judge))])
 
 # %% ../nbs/31_judge.ipynb #6a0820bd
 def is_grading(

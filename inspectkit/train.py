@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BF16', 'OPTIMIZERS', 'LOSSES', 'BELL', 'COLUMNS', 'allowed_cores', 'free_cores', 'keep_freed', 'has_bf16',
-           'pick_precision', 'pick_device', 'check_optimizer', 'make_optimizer', 'autocast', 'at_once', 'predict',
+           'pick_precision', 'pick_device', 'check_optimizer', 'make_optimizer', 'autocast', 'batch_for', 'predict',
            'soft_grades', 'make_loss', 'lr_at', 'seeded', 'batches', 'nearer', 'train_mode', 'train_epoch',
            'save_state', 'load_state', 'evaluate', 'fit', 'best_epoch', 'stopped', 'epoch_bar', 'check_loss', 'resume',
            'keep']
@@ -13,6 +13,7 @@ __all__ = ['BF16', 'OPTIMIZERS', 'LOSSES', 'BELL', 'COLUMNS', 'allowed_cores', '
 import ctypes, math, os, platform, time, warnings
 from contextlib import contextmanager, nullcontext
 from functools import cache
+from itertools import chain
 from pathlib import Path
 import torch
 from torch import Tensor, nn
@@ -118,12 +119,13 @@ def autocast(
     return torch.autocast(device, torch.bfloat16) if precision == 'bf16' else nullcontext()
 
 # %% ../nbs/06_train.ipynb #51b22a86
-def at_once(
+def batch_for(
     x: Tensor, # (N, C, H, W) images
-    device: str, # cpu or cuda
-) -> int: # at least 1; 16 of 224 pixels on a processor, whose cache holds what becomes of so many, and 128 on a GPU
-    "How many images are best shown to a network at a time."
-    return max(1, (128 if device == 'cuda' else 16)*224**2//(x.shape[-2]*x.shape[-1]))
+    net: nn.Module, # its `size`, where it has one, is what it enlarges them to
+) -> int: # 16 of 224 pixels on a processor, whose cache holds what becomes of them; at most 64, 128 on a GPU
+    "How many images to show a network at a time."
+    gpu, pixels = next(chain(net.parameters(), net.buffers())).is_cuda, getattr(net, 'size', 0)**2
+    return max(1, min(128 if gpu else 64, (128 if gpu else 16)*224**2//(pixels or x.shape[-2]*x.shape[-1])))
 
 @torch.no_grad()
 def predict(
@@ -132,13 +134,13 @@ def predict(
     mean: Tensor, # (3,) of each channel, in [0, 1]
     std: Tensor, # (3,) of each channel, in [0, 1]
     precision: str = 'fp32', # or bf16
-    batch_size: int = 0, # images at once; 0 for what is best
+    batch_size: int = 0, # images at once; 0 for `batch_for`
 ) -> Tensor: # (N, K) logits, float32, on the CPU
     "Logits of images as they are: nothing is augmented."
     device, out = next(model.parameters()).device, []
     keep_freed()
     with eval_mode(model), autocast(device.type, precision):
-        for b in x.split(batch_size or at_once(x, device.type)):
+        for b in x.split(batch_size or batch_for(x, model)):
             b = normalise(b.to(device), mean, std).contiguous(memory_format=torch.channels_last)
             out.append(model(b).float().cpu())
     return torch.cat(out)
