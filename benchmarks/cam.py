@@ -161,15 +161,15 @@ def deletion(who, kind, n):
 
 
 def quantus():
-    """Deletion against pixel flipping, of four images and of one; and ours in bf16 against its default. In bf16 the
-    network as it was built too: Quantus takes it as it is, `curve` gives it pictures with channels last. Each in a
+    """Deletion against pixel flipping, of a batch, of four images and one; and ours in bf16 against its default. In bf16
+    the network as it was built too: Quantus takes it as it is, `curve` gives it pictures with channels last. Each in a
     process of its own: `curve` keeps memory that is freed, and in one process Quantus would have it, too."""
     peer('quantus', 'quantus')
     found = {}
-    for n in (4, 1):
+    for n in (BATCH, 4, 1):
         sides = deletions(x[:n], y[:n], gen, 'cpu', STEPS)
         t = {(who, k): [] for k in KINDS for who in sides}
-        for _ in range(1 if SMALL else 5):
+        for _ in range(1 if SMALL else 3):
             for (who, k), seconds in t.items(): seconds.append(float(asked('deletion', who, k, n)))
         t = {', '.join(way): v for way, v in t.items()}
         found[f'{n} images'] = compared(t, KINDS, sides) | dict(images=n, steps=STEPS)
