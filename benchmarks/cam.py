@@ -161,7 +161,7 @@ def deletion(who, kind, n):
 
 
 def quantus():
-    """Deletion against pixel flipping, of a batch, of four images and one; and ours in bf16 against its default. In bf16
+    """Deletion against pixel flipping, of a batch, four images and one; and ours in bf16 against its default. In bf16
     the network as it was built too: Quantus takes it as it is, `curve` gives it pictures with channels last. Each in a
     process of its own: `curve` keeps memory that is freed, and in one process Quantus would have it, too."""
     peer('quantus', 'quantus')
