@@ -124,7 +124,7 @@ def batch_for(
     net: nn.Module, # its `size`, where it has one, is what it enlarges them to
 ) -> int: # 16 of 224 pixels on a processor, whose cache holds what becomes of them; at most 64, 128 on a GPU
     "How many images to show a network at a time."
-    gpu, pixels = next(chain(net.parameters(), net.buffers())).is_cuda, getattr(net, 'size', 0)**2
+    gpu, pixels = next(chain(net.parameters(), net.buffers()), x).is_cuda, getattr(net, 'size', 0)**2
     return max(1, min(128 if gpu else 64, (128 if gpu else 16)*224**2//(pixels or x.shape[-2]*x.shape[-1])))
 
 @torch.no_grad()
