@@ -151,9 +151,9 @@ KINDS = {'fp32': (plain, 'fp32'), 'bf16': (plain, 'bf16'), 'bf16, channels last'
 STEPS = 12
 
 
-def deletion(who, kind, n):
+def deletion(who, kind, n, insert):
     "Seconds of a curve of so many images after one to warm up, printed."
-    f, given = deletions(x[:int(n)], y[:int(n)], gen, 'cpu', STEPS)[who], KINDS[kind]
+    f, given = deletions(x[:int(n)], y[:int(n)], gen, 'cpu', STEPS, insert == 'insertion')[who], KINDS[kind]
     f(*given)
     start = CLOCK()
     f(*given)
@@ -161,22 +161,23 @@ def deletion(who, kind, n):
 
 
 def quantus():
-    """Deletion against pixel flipping, of a batch, four images and one; and ours in bf16 against its default. In bf16
-    the network as it was built too: Quantus takes it as it is, `curve` gives it pictures with channels last. Each in a
-    process of its own: `curve` keeps memory that is freed, and in one process Quantus would have it, too."""
+    """Deletion against pixel flipping, of a batch, four images and one, and insertion of the batch; and ours in bf16
+    against its default. In bf16 the network as it was built too: Quantus takes it as it is, `curve` gives it pictures
+    with channels last. Each in a process of its own: `curve` keeps memory that is freed, and in one process Quantus
+    would have it, too."""
     peer('quantus', 'quantus')
     found = {}
-    for n in (BATCH, 4, 1):
-        sides = deletions(x[:n], y[:n], gen, 'cpu', STEPS)
+    for n, way in ((BATCH, 'deletion'), (4, 'deletion'), (1, 'deletion'), (BATCH, 'insertion')):
+        sides = deletions(x[:n], y[:n], gen, 'cpu', STEPS, way == 'insertion')
         t = {(who, k): [] for k in KINDS for who in sides}
         for _ in range(1 if SMALL else 3):
-            for (who, k), seconds in t.items(): seconds.append(float(asked('deletion', who, k, n)))
-        t = {', '.join(way): v for way, v in t.items()}
-        found[f'{n} images'] = compared(t, KINDS, sides) | dict(images=n, steps=STEPS)
+            for (who, k), seconds in t.items(): seconds.append(float(asked('deletion', who, k, n, way)))
+        t = {', '.join(kind): v for kind, v in t.items()}
+        found[f'{n} images, {way}'] = compared(t, KINDS, sides) | dict(images=n, steps=STEPS)
     return found
 
 
-if sys.argv[1:2] == ['deletion']: sys.exit(deletion(*sys.argv[2:5]))
+if sys.argv[1:2] == ['deletion']: sys.exit(deletion(*sys.argv[2:6]))
 if sys.argv[1:2] == ['grow']:
     before = psutil.Process().memory_info().rss
     ROUTES[sys.argv[2]]()

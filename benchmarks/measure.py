@@ -106,9 +106,10 @@ class Floats(nn.Module): # Quantus turns the logits into an array, and NumPy has
     def forward(self, logits): return logits.float()
 
 
-def deletions(x, y, gen, device, steps):
+def deletions(x, y, gen, device, steps, insert=False):
     """Quantus's pixel flipping and our curve, each of a network and a precision, with the same maps. It takes pixels a
-    channel at a time: its steps are to divide the image's area."""
+    channel at a time: its steps are to divide the image's area. It has no insertion, but of maps turned upside down it
+    takes what matters least first, and that, read from the end, is the same."""
     peer('quantus', 'quantus')
     from quantus import PixelFlipping
     from inspectkit.cam import on_image
@@ -117,13 +118,15 @@ def deletions(x, y, gen, device, steps):
     cam = on_image(torch.rand(n, 7, 7, generator=gen), (side, side))
     metric = PixelFlipping(features_in_step=3*side*side//steps, perturb_baseline=0., abs=False, normalise=False,
                            disable_warnings=True)
-    given = dict(x_batch=x.numpy(), y_batch=y.numpy(), a_batch=cam[:, None].numpy(), channel_first=True, device=device)
+    given = dict(x_batch=x.numpy(), y_batch=y.numpy(), a_batch=(-cam if insert else cam)[:, None].numpy(),
+                 channel_first=True, device=device)
     def theirs(net, precision):
         model = nn.Sequential(net, Floats()).eval()
         with autocast(device, precision): return torch.tensor(metric(model=model, **given))
     def ours(net, precision):
         there = (v.to(device) for v in (x, y, cam))
-        with autocast(device, precision): return curve(net, *there, steps=steps).cpu()
+        with autocast(device, precision): got = curve(net, *there, insert, steps).cpu()
+        return got.flip(1) if insert else got
     return dict(quantus=theirs, inspectkit=ours)
 
 

@@ -11,9 +11,9 @@ import pandas as pd
 from .runs import repo_root, run_path
 
 # %% ../nbs/13_claims.ipynb #7c83f613
-VERDICTS = ('reproduced', 'not reproduced', 'direction holds on a stand-in', 'not testable here',
+VERDICTS = ('reproduced', 'direction holds on a stand-in', 'undecided', 'not reproduced', 'not testable here',
             'the paper contradicts itself', 'adds up', 'a setting', 'another setting', 'not yet run')
-DECIDED = VERDICTS[:3] # by something that was made or computed here
+DECIDED = VERDICTS[:4] # by something that was made or computed here
 
 def as_number(
     text: str, # of a cell
@@ -51,7 +51,8 @@ def verdict(
 ) -> str: # one of `VERDICTS`
     "The verdict on 'A is better than B': it holds only where the whole interval is above zero."
     if not low <= high: raise ValueError(f"low={low} to high={high} is no interval")
-    return 'not reproduced' if low <= 0 else 'direction holds on a stand-in' if stand_in else 'reproduced'
+    if low <= 0: return 'not reproduced' if high < 0 else 'undecided'
+    return 'direction holds on a stand-in' if stand_in else 'reproduced'
 
 def near_verdict(
     low: float, # end of the 95 % interval of our difference
@@ -61,7 +62,7 @@ def near_verdict(
 ) -> str: # one of `VERDICTS`
     "The verdict on 'A is about B': it holds only where the whole interval is within the tolerance."
     if not low <= high: raise ValueError(f"low={low} to high={high} is no interval")
-    return verdict(tolerance - max(-low, high), tolerance + max(-low, high), stand_in)
+    return verdict(tolerance - max(-low, high), tolerance - max(low, -high), stand_in)
 
 # %% ../nbs/13_claims.ipynb #55dc379e
 def says(
