@@ -6,8 +6,9 @@
 __all__ = ['HEAD', 'SPLITS', 'RARE', 'LEFT', 'STEPS', 'PASSES', 'SIZES', 'MICROSECONDS', 'HOUR', 'COMPARED', 'SHOUT',
            'REMEMBERED', 'MOST', 'DEFECT', 'USUAL', 'quarter_turned', 'head_of', 'class_folders', 'whole_ones',
            'folder_facts', 'facts_of', 'counts', 'middle', 'told', 'chooser', 'parts_for', 'batch_of', 'passes',
-           'core_seconds', 'size_for', 'choose_split', 'groups_for', 'choose_training', 'grading', 'sides', 'by_size',
-           'choose_promise', 'choose_remedy', 'anomaly', 'good_by_name', 'check_good', 'without_defects', 'settle']
+           'core_seconds', 'size_for', 'choose_split', 'groups_for', 'choose_training', 'grading', 'told_apart',
+           'sides', 'by_size', 'choose_promise', 'choose_remedy', 'anomaly', 'good_by_name', 'check_good',
+           'without_defects', 'settle']
 
 # %% ../nbs/30_defaults.ipynb #3606e916
 import math, os, re, unicodedata, warnings
@@ -45,7 +46,7 @@ def class_folders(
     name: str, # folder:PATH
 ) -> tuple: # its path, the names of its classes in order
     "The sub-folders that are classes; ValueError, with what to do, where that can't be meant."
-    from inspectkit.data import TRUTH, check_name, natural, root_of
+    from inspectkit.data import TRUTH, check_name, is_normal, natural, root_of
     check_name(name)
     root = root_of(name)
     def below(top): return [p.name for p in top.iterdir() if p.is_dir() and not p.name.startswith('.')]
@@ -53,6 +54,15 @@ def class_folders(
     if classes and {c.lower() for c in classes} <= set(SPLITS):
         raise ValueError(f"{name} has folders {', '.join(classes)}, and those are no classes: make one folder a class, "
                          "the split is drawn by the run")
+    as_read = [unicodedata.normalize('NFKC', c).strip() for c in classes]
+    if twins := [c for c, r in zip(classes, as_read) if as_read.count(r) > 1]:
+        raise ValueError(f"{name} has folders whose names read alike, {', '.join(map(repr, twins))}: put their images "
+                         "in one")
+    nested = [c for c in classes if any(is_normal(p.name) for p in (root/c).rglob('*') if p.is_dir())]
+    if len(nested) > 1 and not any(map(is_normal, classes)): # dates, or lines
+        raise ValueError(f"{name}: each of {', '.join(nested[:3])} has good parts in a folder inside, so these are no "
+                         "classes: put all good parts below one folder, each kind of defect below another; dates can stay "
+                         "inside")
     if len(classes) != 1: return root, classes
     deeper = [n for n in below(root/classes[0]) if n not in TRUTH]
     if len(deeper) > 1 and not any(p.is_file() and head_of(p) for p in (root/classes[0]).iterdir()):
@@ -321,6 +331,14 @@ def grading(
     return said, chosen
 
 # %% ../nbs/30_defaults.ipynb #8fac88d8
+def told_apart(
+    classes: list, # of a folder
+    option: str, # that names the good one
+):
+    "ValueError for folders called 0 and 1: to some 1 is a defect, to others it is OK."
+    if set(classes) == {'0', '1'}:
+        raise ValueError(f"folders 0 and 1: which of them holds the good parts? -p {option} 0, or -p {option} 1")
+
 def sides(
     classes: list, # of the set
     normal: str, # names with commas; empty for the one that is called so
@@ -332,6 +350,7 @@ def sides(
     def names(text): return [n.strip() for n in text.split(',') if n.strip()]
     good, bad = names(normal), names(anomalous)
     if not good:
+        if data.startswith("folder:"): told_apart(classes, "normal")
         good = [n for n in classes if is_normal(n) and n not in bad]
         if len(good) > 1:
             raise ValueError(f'{" and ".join(good)} of {data} are both called good: -p normal "{good[0]}" takes the '
