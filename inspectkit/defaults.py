@@ -61,8 +61,8 @@ def class_folders(
     nested = [c for c in classes if any(is_normal(p.name) for p in (root/c).rglob('*') if p.is_dir())]
     if len(nested) > 1 and not any(map(is_normal, classes)): # dates, or lines
         raise ValueError(f"{name}: each of {', '.join(nested[:3])} has good parts in a folder inside, so these are no "
-                         "classes: put all good parts below one folder, each kind of defect below another; dates can stay "
-                         "inside")
+                         "classes: put all good parts below one folder, each kind of defect below another; dates can "
+                         "stay inside")
     if len(classes) != 1: return root, classes
     deeper = [n for n in below(root/classes[0]) if n not in TRUTH]
     if len(deeper) > 1 and not any(p.is_file() and head_of(p) for p in (root/classes[0]).iterdir()):
