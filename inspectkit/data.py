@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MAX_PIXELS', 'MIN_SIDE', 'MAX_SCANS', 'MAX_BYTES', 'FORMATS', 'NORMAL', 'SLOW', 'MAX_KEPT', 'COPIED', 'PACKAGED',
-           'TRUTH', 'SETS', 'Unusable', 'unknown', 'eight_bit', 'opened', 'upright', 'is_deep', 'picture', 'decode',
-           'Images', 'is_normal', 'as_text', 'below', 'content', 'kept_at', 'recalled', 'keep', 'read_files',
+           'TRUTH', 'SETS', 'Unusable', 'unknown', 'eight_bit', 'opened', 'upright', 'is_deep', 'picture', 'pixel_hash',
+           'decode', 'Images', 'is_normal', 'as_text', 'below', 'content', 'kept_at', 'recalled', 'keep', 'read_files',
            'no_colour', 'together', 'gather', 'bare', 'own_folder', 'root_of', 'check_name', 'hidden', 'natural',
            'elpv', 'fastener', 'neu', 'folder', 'tiles_of', 'cifar', 'fewer', 'planted', 'shuffled', 'load', 'in_order',
            'data_hash', 'files_hash', 'audit_counts', 'shares', 'draw', 'dealt', 'kfold', 'split']
@@ -115,6 +115,14 @@ def picture(
     return im, ', '.join(filter(None, [more, turned, note]))
 
 # %% ../nbs/02_data.ipynb #62c8e966
+def pixel_hash(
+    im: Image.Image, # upright, in mode L or RGB
+) -> str: # the same for a grey picture and its copy in colour, whose channels are equal
+    "A hash of the pixels at full size."
+    first, *others = (c.tobytes() for c in im.split())
+    if all(c == first for c in others): im = im.getchannel(0)
+    return hashlib.sha256(f'{im.mode}{im.size}'.encode() + im.tobytes()).hexdigest()
+
 def decode(
     data: bytes, # of the file
     size: int, # height and width asked for, in pixels
@@ -122,8 +130,7 @@ def decode(
 ) -> tuple: # x (C, size, size) uint8, C 1 or 3; hash of the pixels at full size; what was converted; the box, 4 numbers
     "A file as an image of that size, antialiased, aspect not kept (S1: resize to 224x224); ValueError says why not."
     im, note = picture(data)
-    pixels = hashlib.sha256(f'{im.mode}{im.size}'.encode() + im.tobytes()).hexdigest()
-    whole = 0, 0, *im.size
+    pixels, whole = pixel_hash(im), (0, 0, *im.size)
     own = box(im) if box else whole
     if own is None: own, note = whole, ', '.join(filter(None, [note, 'no box: kept whole']))
     if not (0 <= own[0] < own[2] <= whole[2] and 0 <= own[1] < own[3] <= whole[3]):
@@ -199,7 +206,7 @@ def kept_at(
     "Where decoded pixels are kept: another place for other code or another Pillow."
     place = os.environ.get('INSPECTKIT_CACHE', '~/.cache/inspectkit/decoded')
     if not place: return None
-    code = [inspect.getsource(f) for f in (eight_bit, opened, upright, is_deep, picture, decode)]
+    code = [inspect.getsource(f) for f in (eight_bit, opened, upright, is_deep, picture, pixel_hash, decode)]
     made_by = PIL.__version__, FORMATS, MAX_PIXELS, MIN_SIDE, MAX_SCANS, code
     name = hashlib.sha256(repr((str(root), size, made_by)).encode()).hexdigest()[:16]
     try: return Path(place).expanduser()/f'{name}.safetensors'
