@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['HEAD', 'SPLITS', 'RARE', 'BESIDE', 'LEFT', 'STEPS', 'PASSES', 'SIZES', 'MICROSECONDS', 'HOUR', 'COMPARED', 'SHOUT',
-           'REMEMBERED', 'MOST', 'DEFECT', 'USUAL', 'quarter_turned', 'head_of', 'class_folders', 'whole_ones',
-           'folder_facts', 'facts_of', 'counts', 'middle', 'told', 'chooser', 'parts_for', 'batch_of', 'passes',
-           'core_seconds', 'size_for', 'choose_split', 'groups_for', 'choose_training', 'grading', 'told_apart',
-           'sides', 'by_size', 'choose_promise', 'choose_remedy', 'anomaly', 'good_by_name', 'check_good',
+           'REMEMBERED', 'MOST', 'DEFECT', 'USUAL', 'quarter_turned', 'head_of', 'check_classes', 'class_folders',
+           'whole_ones', 'folder_facts', 'facts_of', 'counts', 'middle', 'told', 'chooser', 'parts_for', 'batch_of',
+           'passes', 'core_seconds', 'size_for', 'choose_split', 'groups_for', 'choose_training', 'grading',
+           'told_apart', 'sides', 'by_size', 'choose_promise', 'choose_remedy', 'anomaly', 'good_by_name', 'check_good',
            'without_defects', 'settle']
 
 # %% ../nbs/30_defaults.ipynb #3606e916
@@ -42,18 +42,18 @@ def head_of(
 # %% ../nbs/30_defaults.ipynb #ec962316
 SPLITS = 'train', 'test', 'val', 'valid', 'validation', 'ground_truth'
 
-def class_folders(
+def check_classes(
     name: str, # folder:PATH
-) -> tuple: # its path, the names of its classes in order
-    "The sub-folders that are classes; ValueError, with what to do, where that can't be meant."
-    from inspectkit.data import TRUTH, check_name, is_normal, natural, root_of
-    check_name(name)
-    root = root_of(name)
-    def below(top): return [p.name for p in top.iterdir() if p.is_dir() and not p.name.startswith('.')]
-    classes = sorted((n for n in below(root) if n not in TRUTH), key=natural)
+    root, # its path
+    classes: list, # names of its sub-folders
+):
+    "ValueError, with what to do, for folders that can be no classes."
+    from inspectkit.data import TRUTH, is_normal
     if classes and {c.lower() for c in classes} <= set(SPLITS):
         raise ValueError(f"{name} has folders {', '.join(classes)}, and those are no classes: make one folder a class, "
                          "the split is drawn by the run")
+    if named := [c for c in classes if c not in TRUTH and c.lower() in TRUTH]:
+        raise ValueError(f"{name} has a folder {named[0]}: masks are read from {named[0].lower()}, call it so")
     as_read = [unicodedata.normalize('NFKC', c).strip() for c in classes]
     if twins := [c for c, r in zip(classes, as_read) if as_read.count(r) > 1]:
         raise ValueError(f"{name} has folders whose names read alike, {', '.join(map(repr, twins))}: put their images "
@@ -63,6 +63,18 @@ def class_folders(
         raise ValueError(f"{name}: each of {', '.join(nested[:3])} has good parts in a folder inside, so these are no "
                          "classes: put all good parts below one folder, each kind of defect below another; dates can "
                          "stay inside")
+
+# %% ../nbs/30_defaults.ipynb #a7e993b1
+def class_folders(
+    name: str, # folder:PATH
+) -> tuple: # its path, the names of its classes in order
+    "The sub-folders that are classes; ValueError, with what to do, where that can't be meant."
+    from inspectkit.data import TRUTH, check_name, natural, root_of
+    check_name(name)
+    root = root_of(name)
+    def below(top): return [p.name for p in top.iterdir() if p.is_dir() and not p.name.startswith('.')]
+    classes = sorted((n for n in below(root) if n not in TRUTH), key=natural)
+    check_classes(name, root, classes)
     if len(classes) != 1: return root, classes
     deeper = [n for n in below(root/classes[0]) if n not in TRUTH]
     if len(deeper) > 1 and not any(p.is_file() and head_of(p) for p in (root/classes[0]).iterdir()):
@@ -95,12 +107,14 @@ def folder_facts(
     name: str, # folder:PATH
 ) -> dict: # classes, y, width, height, grey, differ, lost, loose, truth
     "What the names and heads of the files say of a folder; ValueError where it has no two classes."
-    from inspectkit.data import TRUTH, as_text, below, hidden
+    from inspectkit.data import TRUTH, as_text, below, hidden, masks_of
     root, classes = class_folders(name)
     if len(classes) < 2:
         raise ValueError(f"{name} has {len(classes)} sub-folders, needs one for each class and at least 2: put the "
                          f"images of each class in a folder of its own. Good parts only? run_anomaly -p data {name}")
     files = [(f, k) for k, c in enumerate(classes) for f in below(root/c) if not hidden(f, root)]
+    masks = masks_of([f for f, _ in files])
+    files = [(f, k) for f, k in files if f not in masks]
     loose = [f for f in root.iterdir() if not f.is_dir() and not hidden(f, root) and f.name not in TRUTH]
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
         warnings.simplefilter('ignore') # Pillow's
