@@ -138,7 +138,7 @@ def retry_dead(
         elif time.monotonic() - seen[t.number][1] > grace:
             try: study.tell(t.number, state=TrialState.FAIL)
             except (ValueError, RuntimeError): continue # somebody else was first, or it has ended
-            study.enqueue_trial(t.params, user_attrs=dict(retry_of=t.number))
+            if 'retry_of' not in t.user_attrs: study.enqueue_trial(t.params, user_attrs=dict(retry_of=t.number))
 
 # %% ../nbs/12_search.ipynb #7885d847
 COUNTS = TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.WAITING
