@@ -12,6 +12,7 @@ import math, os, platform, threading, time
 from contextlib import contextmanager
 from pathlib import Path
 import numpy as np, optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 # %% ../nbs/12_search.ipynb #6dc0ea3e
@@ -190,8 +191,12 @@ def one_trial(
     try:
         with alive(trial, beat): value = measured(objective, trial)
     except optuna.TrialPruned: state, value = TrialState.PRUNED, None
-    except BaseException:
-        study.tell(trial, state=TrialState.FAIL)
+    except UpdateFinishedTrialError: # of a worker that was only asleep and woke up while it trained
+        if told(study, trial, TrialState.FAIL): raise
+        return
+    except BaseException as e:
+        try: told(study, trial, TrialState.FAIL)
+        except Exception as why: e.add_note(f'trial {trial.number} could not be marked as failed: {why}')
         raise
     else: state = TrialState.COMPLETE
     told(study, trial, state, value)
