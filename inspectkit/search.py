@@ -118,7 +118,9 @@ def alive(
         n = 0
         while not over.wait(beat):
             n += 1
-            trial.set_user_attr('beat', n)
+            try: trial.set_user_attr('beat', n)
+            except UpdateFinishedTrialError: return # it was taken for dead
+            except Exception: continue # a database that is locked for a moment: one beat is lost, the next one comes
     trial.set_user_attr('worker', f'{platform.node()} {os.getpid()}')
     thread = threading.Thread(target=count, daemon=True)
     thread.start()
