@@ -11,6 +11,7 @@ __all__ = ['OPTIMIZERS', 'SIZES', 'SPACES', 'COUNTS', 'ENDED', 'suggest', 'mend'
 import math, os, platform, threading, time
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import parse_qsl
 import numpy as np, optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
@@ -99,12 +100,13 @@ def open_storage(
 def check_url(
     url: str, # of a storage
 ):
-    "ValueError for a kind that is not known, and for a password, which would be written into the result."
+    "ValueError for a password, which would be written into the result, and for a kind that is not known."
     kind, _, rest = url.partition(':')
+    named = any('password' in name.lower() for name, _ in parse_qsl(url.partition('?')[2]))
+    if named or ':' in rest.partition('@')[0] and '@' in rest:
+        raise ValueError("storage has a password in it, which would be written into the result: put it into ~/.pgpass")
     if url and kind not in ('journal', 'postgresql', 'sqlite'):
         raise ValueError(f"storage={url!r} is not one of journal:PATH, postgresql://user@host/base, sqlite:///PATH")
-    if ':' in rest.partition('@')[0] and '@' in rest:
-        raise ValueError("storage has a password in it, which would be written into the result: put it into ~/.pgpass")
 
 # %% ../nbs/12_search.ipynb #6bdac819
 @contextmanager
