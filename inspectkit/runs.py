@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['PACKAGES', 'project_above', 'repo_root', 'given_names', 'as_type', 'read_params', 'check_choice', 'check_range',
-           'run_path', 'whole', 'whole_folder', 'git_state', 'cpu_name', 'cells_of', 'code_cells', 'imported',
-           'code_hash', 'provenance', 'find_nan', 'save_run', 'read_run', 'load_runs', 'threads_before']
+           'run_path', 'clear', 'beside', 'whole', 'whole_folder', 'git_state', 'cpu_name', 'cells_of', 'code_cells',
+           'imported', 'code_hash', 'provenance', 'find_nan', 'save_run', 'read_run', 'load_runs', 'threads_before']
 
 # %% ../nbs/00_runs.ipynb #8b5aca2d
 import ast, glob, hashlib, json, math, os, platform, re, shutil, subprocess, sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from importlib import metadata
 from importlib.util import find_spec
@@ -107,6 +107,26 @@ def run_path(
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     return repo_root()/'runs'/params['study']/f"{params['model']}-{digest}{suffix}"
 
+# %% ../nbs/00_runs.ipynb #c2136e46
+def clear(
+    path: Path, # a file or folder that is to be written
+):
+    "Remove what killed processes of this machine left beside `path`."
+    mine = f'.{path.name}.{platform.node()}.'
+    for old in path.parent.glob(f'{glob.escape(mine)}*.part'):
+        found = re.fullmatch(r'(\d{1,9})(-[0-9a-f]{8})?\.part', old.name[len(mine):])
+        if not found or psutil.pid_exists(int(found[1])): continue # of a machine whose name begins as ours, or at work
+        with suppress(OSError): # in use, or another one was first: it disturbs nobody
+            if old.is_dir(): shutil.rmtree(old)
+            else: old.unlink()
+
+def beside(
+    path: Path, # a file or folder that is to be written
+    kind: str = 'part', # what the name ends with
+) -> Path: # hidden, and of this call alone
+    "A name for what is not yet, or no longer, `path`."
+    return path.with_name(f'.{path.name}.{platform.node()}.{os.getpid()}-{os.urandom(4).hex()}.{kind}')
+
 # %% ../nbs/00_runs.ipynb #12569801
 @contextmanager
 def whole(
@@ -116,10 +136,8 @@ def whole(
     "Gives a path to write to; what was written takes the place of `path` only when the block ends without an error."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    mine = f'.{path.name}.{platform.node()}.'
-    for old in path.parent.glob(f'{glob.escape(mine)}*.part'): # what a killed process of this machine left
-        if not psutil.pid_exists(int(old.name[len(mine):-5])): old.unlink(missing_ok=True)
-    part = path.with_name(f'{mine}{os.getpid()}.part')
+    clear(path)
+    part = beside(path)
     try:
         yield part
         if sync:
@@ -137,11 +155,8 @@ def whole_folder(
     "Gives an empty folder to write to, which takes the place of `path` only when the block ends without an error."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    mine = f'.{path.name}.{platform.node()}.'
-    for old in path.parent.glob(f'{glob.escape(mine)}*.part'): # what a killed process of this machine left
-        if not psutil.pid_exists(int(old.name[len(mine):-5])): shutil.rmtree(old, ignore_errors=True)
-    part = path.with_name(f'{mine}{os.getpid()}.part')
-    shutil.rmtree(part, ignore_errors=True)
+    clear(path)
+    part = beside(path)
     part.mkdir()
     try:
         yield part
