@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['PACKAGES', 'project_above', 'repo_root', 'given_names', 'as_type', 'read_params', 'check_choice', 'check_range',
-           'run_path', 'clear', 'beside', 'whole', 'whole_folder', 'git_state', 'cpu_name', 'cells_of', 'code_cells',
-           'imported', 'code_hash', 'provenance', 'find_nan', 'save_run', 'read_run', 'load_runs', 'threads_before']
+           'run_path', 'clear', 'beside', 'whole', 'swap', 'whole_folder', 'git_state', 'cpu_name', 'cells_of',
+           'code_cells', 'imported', 'code_hash', 'provenance', 'find_nan', 'save_run', 'read_run', 'load_runs',
+           'threads_before']
 
 # %% ../nbs/00_runs.ipynb #8b5aca2d
 import ast, glob, hashlib, json, math, os, platform, re, shutil, subprocess, sys
@@ -111,18 +112,22 @@ def run_path(
 def clear(
     path: Path, # a file or folder that is to be written
 ):
-    "Remove what killed processes of this machine left beside `path`."
+    "Remove what killed processes of this machine left beside `path`; a folder that was moved aside comes back."
     mine = f'.{path.name}.{platform.node()}.'
     for old in path.parent.glob(f'{glob.escape(mine)}*.part'):
-        found = re.fullmatch(r'(\d{1,9})(-[0-9a-f]{8})?\.part', old.name[len(mine):])
+        found = re.fullmatch(r'(\d{1,9})(-[0-9a-f]{8})?(\.old)?\.part', old.name[len(mine):])
         if not found or psutil.pid_exists(int(found[1])): continue # of a machine whose name begins as ours, or at work
         with suppress(OSError): # in use, or another one was first: it disturbs nobody
-            if old.is_dir(): shutil.rmtree(old)
-            else: old.unlink()
+            if found[3] and not path.exists():
+                os.replace(old, path)
+                continue
+            gone = old.replace(beside(path)) # what is half removed never comes back
+            if gone.is_dir(): shutil.rmtree(gone)
+            else: gone.unlink()
 
 def beside(
     path: Path, # a file or folder that is to be written
-    kind: str = 'part', # what the name ends with
+    kind: str = 'part', # what the name ends with: old.part for a folder that was moved aside
 ) -> Path: # hidden, and of this call alone
     "A name for what is not yet, or no longer, `path`."
     return path.with_name(f'.{path.name}.{platform.node()}.{os.getpid()}-{os.urandom(4).hex()}.{kind}')
@@ -148,6 +153,24 @@ def whole(
     finally: part.unlink(missing_ok=True)
 
 # %% ../nbs/00_runs.ipynb #17e75962
+def swap(
+    part: Path, # a folder
+    path: Path, # where it is to be; what is there is removed
+    tries: int = 9, # how often another writer may come in between
+):
+    "Put a folder in the place of another; where that can't be, the other one stays."
+    old = beside(path, 'old.part')
+    try:
+        with suppress(FileNotFoundError): os.replace(path, old)
+        os.replace(part, path)
+    except BaseException as e:
+        with suppress(OSError): # none was there, or another one is there by now
+            if not path.exists(): os.replace(old, path)
+        if not tries or not isinstance(e, OSError): raise
+        swap(part, path, tries - 1)
+    with suppress(OSError): # none was there, or it is in use: the next call tries again
+        shutil.rmtree(old.replace(beside(path)), ignore_errors=True)
+
 @contextmanager
 def whole_folder(
     path: Path, # the folder to be
@@ -157,11 +180,12 @@ def whole_folder(
     path.parent.mkdir(parents=True, exist_ok=True)
     clear(path)
     part = beside(path)
-    part.mkdir()
     try:
+        part.mkdir()
         yield part
-        shutil.rmtree(path, ignore_errors=True)
-        os.replace(part, path)
+        swap(part, path)
+    except OSError as e:
+        raise OSError(f"could not write {path}: {e.strerror or e}; what was there before is untouched") from e
     finally: shutil.rmtree(part, ignore_errors=True)
 
 # %% ../nbs/00_runs.ipynb #c763e8cc
