@@ -293,8 +293,13 @@ def read_run(
     path: Path, # a run's JSON
 ) -> dict: # params, env, metrics
     "One run; ValueError for a file that is none."
-    try: return json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as e: raise ValueError(f"{path} is not a run ({e}): delete it and run its command again") from e
+    try:
+        run = json.loads(path.read_text(encoding='utf-8'))
+        missing = [k for k in ('params', 'env', 'metrics') if not isinstance(run, dict) or type(run.get(k)) is not dict]
+        if missing: raise ValueError(f"without {', '.join(missing)}")
+    except (ValueError, RecursionError) as e:
+        raise ValueError(f"{path} is not a run ({e}): if a run was there, delete it and run its command again") from e
+    return run
 
 def load_runs(
     study: str, # folder under runs/
