@@ -161,7 +161,7 @@ def command(
 # %% ../nbs/15_studies.ipynb #ac669e65
 def how_it_ended(
     log: Path, # an executed notebook
-) -> str: # the error in one line; '' if it did not end
+) -> str: # the error in one line; '' if it did not end, or ended well
     "Why a run left no result, from its executed notebook."
     text = log.read_text(encoding='utf-8')
     if not text: return 'it could not be started, or not write its log: is the disk full?'
@@ -169,8 +169,10 @@ def how_it_ended(
     except ValueError: return 'its log is cut off: is the disk full?'
     for o in (o for c in nb['cells'] for o in c.get('outputs', []) if o['output_type'] == 'error'):
         return ' '.join(f"{o['ename']}: {o['evalue']}".split())[:300]
-    if nb['metadata'].get('papermill', {}).get('end_time'): return 'its kernel was killed: not enough memory?'
-    return ''
+    code = [c['metadata'] for c in nb['cells'] if c['cell_type'] == 'code' and ''.join(c['source']).strip()]
+    answered = all('shell.execute_reply' in about.get('execution', {}) for about in code)
+    ended = nb['metadata'].get('papermill', {}).get('end_time')
+    return 'its kernel was killed: not enough memory?' if ended and not answered else ''
 
 # %% ../nbs/15_studies.ipynb #a10707aa
 def outdated(
