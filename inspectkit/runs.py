@@ -171,6 +171,7 @@ def swap(
     with suppress(OSError): # none was there, or it is in use: the next call tries again
         shutil.rmtree(old.replace(beside(path)), ignore_errors=True)
 
+# %% ../nbs/00_runs.ipynb #7b942eb6
 @contextmanager
 def whole_folder(
     path: Path, # the folder to be
