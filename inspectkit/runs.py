@@ -294,6 +294,8 @@ def read_run(
     path: Path, # a run's JSON
 ) -> dict: # params, env, metrics
     "One run; ValueError for a file that is none."
+    if path.suffix in ('.safetensors', '.ipynb'): # weights, or a notebook: pasted by mistake
+        raise ValueError(f"{path} is not a run: take its JSON, {path.stem}.json in runs/<study>/")
     try:
         run = json.loads(path.read_text(encoding='utf-8'))
         missing = [k for k in ('params', 'env', 'metrics') if not isinstance(run, dict) or type(run.get(k)) is not dict]
@@ -302,6 +304,7 @@ def read_run(
         raise ValueError(f"{path} is not a run ({e}): if a run was there, delete it and run its command again") from e
     return run
 
+# %% ../nbs/00_runs.ipynb #36a139da
 def load_runs(
     study: str, # folder under runs/
 ) -> list: # one dict a run: params, env, metrics; in the order of file names
