@@ -97,6 +97,18 @@ def test_hidden_stays_hidden_and_functions_have_tables(built):
     assert re.search(r'(?s)<table\b.*?Returns.*?</table>', text)
 
 
+def test_a_comment_is_shown_as_it_is_written(built, served, tab):
+    "No asterisk becomes emphasis, no '' a pair of curly quotes; a default that is a function has its name."
+    said = {}
+    for module in ('cam_change', 'claims'):
+        tab.open(f'{served}api/{module}.html')
+        said[module] = tab.js("[...document.querySelectorAll('main td')].map(d => d.textContent)")
+        assert not tab.js("document.querySelector('main td em, main td sub, main td sup')")
+    assert any('(N, *grid)' in s for s in said['cam_change'])
+    assert any("verdict; '' for none" in s for s in said['claims'])
+    for page in (built[0]/'_site'/'api').glob('*.html'): assert ' at 0x' not in page.read_text(encoding='utf-8'), page
+
+
 def test_every_page_in_a_browser(built, served, tab):
     found, ids, links, sizes = [], {}, [], [1280, 390]
     tab.look(1280)

@@ -50,12 +50,23 @@ def written(nb, to, **front):
     write_nb(nb, to)
 
 
+def literal(text):
+    "Markdown that shows a text as it is, but for what stands between backticks."
+    parts = re.split('(`[^`]+`)', text)
+    return ''.join(p if k%2 else re.sub(r'([][\\*_<>\'"$^~|])', r'\\\1', p) for k, p in enumerate(parts))
+
+
 class Tabled(BasicMarkdownRenderer):
     "A function as its call, its docstring, and a table of its parameters: a phone has no room for long comments."
     def _repr_markdown_(self):
         table = DocmentTbl(self.sym)
         defaults = {n: table.dm.get(n, {}).get('default', inspect._empty) for n in table.params}
-        call = ', '.join(n if d is inspect._empty else f'{n}={d!r}' for n, d in defaults.items())
+        given = {n: getattr(d, '__name__', repr(d)) for n, d in defaults.items()} # a function by its name, not its address
+        call = ', '.join(n if d is inspect._empty else f'{n}={given[n]}' for n, d in defaults.items())
+        for row in table.dm.values(): # `(N, *size)` is no emphasis, '' no pair of curly quotes, <lambda> no tag
+            for k in ('docment', 'default'):
+                if row.get(k, inspect._empty) is not inspect._empty:
+                    row[k] = literal(getattr(row[k], '__name__', str(row[k])))
         parts = f'---\n\n### {self.nm}', f'```python\n{self.nm}({call})\n```', self.docs or '', table._repr_markdown_()
         return '\n\n'.join(parts)
 
