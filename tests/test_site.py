@@ -136,6 +136,62 @@ def test_every_page_in_a_browser(built, served, tab):
     assert not found, '\n'.join(sorted(set(found)))
 
 
+def test_on_paper_nothing_is_cut(built, served, tab):
+    "A4 inside Chromium's margins, also where the screen is dark: all columns, whole lines, black letters, no navigation."
+    found, dark = [], [dict(name='prefers-color-scheme', value='dark')]
+    cut = """[...document.querySelectorAll('main *')].filter(e => e.offsetParent && !e.closest('.math, mjx-container'))
+        .filter(e => e.getBoundingClientRect().right > innerWidth + 3 || // a space may hang over the end of a line
+            e.clientWidth && e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX != 'visible')
+        .map(e => e.outerHTML.slice(0, 80))"""
+    tab.look(718)
+    tab.call('Emulation.setEmulatedMedia', media='print', features=dark)
+    for name in pages(built):
+        if name.startswith('api/'): continue
+        tab.open(served + name)
+        found += [f'{name}: {e}' for e in tab.js(cut)]
+        assert tab.js("getComputedStyle(document.querySelector('main p')).color") == 'rgb(0, 0, 0)'
+        assert not tab.js("['#quarto-header', '#quarto-sidebar'].some(s => document.querySelector(s)?.offsetHeight)")
+    tab.call('Emulation.setEmulatedMedia', media='')
+    assert not found, '\n'.join(found[:20])
+
+
+def test_wide_things_have_room_or_a_sign(built, served, tab):
+    "A report takes the width there is; a table that scrolls is shaded at its edge; a phone's figures stay readable."
+    for name in pages(built):
+        if not name.startswith(('papers/', 'index', 'pages/walk')): continue
+        tab.look(1280)
+        tab.open(served + name)
+        assert name == 'index.html' or tab.js("document.querySelector('main').clientWidth") > 900
+        assert tab.js("""[...document.querySelectorAll('main table')].filter(e => e.scrollWidth > e.clientWidth + 1)
+            .every(e => getComputedStyle(e).backgroundImage.includes('gradient'))"""), name
+        tab.look(390)
+        small = tab.js("""[...document.querySelectorAll('main figure img')].filter(
+            i => i.clientWidth < Math.min(i.naturalWidth, 600)).map(i => i.alt)""")
+        assert not small, (name, small)
+
+
+@pytest.mark.parametrize('width', [390, 1024, 1201, 1280])
+def test_no_interval_is_broken(served, tab, width):
+    tab.look(width)
+    tab.open(served + 'pages/claims.html')
+    broken = tab.js("""[...document.querySelectorAll('table.claims :is(.whole, th)')].filter(e => e.offsetParent)
+        .filter(e => e.getClientRects().length > 1 || e.scrollWidth > e.clientWidth + 1 ||
+            e.getBoundingClientRect().right > e.closest('td, th').getBoundingClientRect().right)
+        .map(e => e.textContent)""")
+    assert tab.js("document.querySelectorAll('.whole').length") > 50 and not broken
+
+
+def test_the_first_page_begins_with_what_to_do(served, tab):
+    "Above the counts: the three ways, the two commands; with the counts: what each document is."
+    tab.look(1280)
+    tab.open(served)
+    text = tab.js("document.querySelector('main').innerText")
+    assert 0 < text.index('make run') < text.index('make test') < text.index('claims\n')
+    assert tab.js("document.querySelector('.way pre').getBoundingClientRect().bottom < innerHeight")
+    named = tab.js("[...document.querySelectorAll('.tally .document')].map(p => p.textContent)")
+    assert len(named) == len(PAPERS) and all(named)
+
+
 @pytest.mark.parametrize('words', ['Grad-CAM', '腐食'])
 def test_search_finds(served, tab, words):
     tab.look(1280)
