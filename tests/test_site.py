@@ -6,6 +6,7 @@ import pytest
 import yaml
 import browser
 from inspectkit.claims import DECIDED, VERDICTS, claims
+from inspectkit.few_defects import SHARES
 from inspectkit.studies import plan
 
 STUDIES = dict(S1='corrosion', S2='gradcam', S3='aae', S4='efficientnet', S5='augmentation') # and reports
@@ -270,6 +271,28 @@ def test_data_page_says_who_uses_what(root):
         for name in {r['params'].get('data', '') for size in sizes for r in plan(study, size)} - {''}:
             names = [name.rpartition(':')[2].removesuffix('-mono')] + [f'{k}:SET' for k in ('planted',) if k in name]
             assert all(paper in used[n] for n in names), f'data.qmd: {name} is used for {paper}'
+
+
+def test_commands_are_the_same_in_every_shell(root):
+    "As pages/yours.qmd says: one line each, no single quotes; and no two papermill commands in one block."
+    for f in (root/'README.md', *(root/'pages').glob('*.qmd')):
+        if f.with_name(f'_{f.name}').exists(): continue # made from that one
+        name, text = f.name, f.read_text(encoding='utf-8')
+        for block in re.findall(r'(?:^ {4}.+\n)+', text, re.M):
+            assert "'" not in block and '\\\n' not in block, f'{name}: {block}'
+            assert name == 'README.md' or block.count('papermill ') <= 1, f'{name}: {block}'
+
+
+def test_page_on_running_names_what_there_is(root):
+    "Every run notebook, every size of every plan; README's minutes; the shares of a split that pages/yours.qmd tells."
+    text, readme = ((root/f).read_text(encoding='utf-8') for f in ('pages/_run.qmd', 'README.md'))
+    assert set(re.findall(r'^\| `(run_\w+)` \|', text, re.M)) == {f.stem for f in (root/'nbs').glob('run_*.ipynb')}
+    sizes = {size for f in (root/'studies').glob('[!_]*.yaml') for size in yaml.safe_load(f.read_text(encoding='utf-8'))}
+    assert set(re.findall(r'^\| \*(\w+)\* \|', text, re.M)) == sizes
+    for minutes in re.findall(r'^\| (?:the first command|`make run`|`make test`).*?\| .*?(\d.*?) minutes', text, re.M):
+        assert re.search(rf'\b{minutes}\b', re.search(r'(?s)## Two commands.*?## ', readme)[0]), minutes
+    yours = (root/'pages'/'yours.qmd').read_text(encoding='utf-8')
+    assert 'one of five of them draws the limit, three of ten test it' in ' '.join(yours.split()) and SHARES[1:] == [.2, .3]
 
 
 def test_tally_counts_the_list(served, tab):
