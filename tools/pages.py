@@ -62,7 +62,7 @@ class Tabled(BasicMarkdownRenderer):
     def _repr_markdown_(self):
         table = DocmentTbl(self.sym)
         defaults = {n: table.dm.get(n, {}).get('default', inspect._empty) for n in table.params}
-        given = {n: getattr(d, '__name__', repr(d)) for n, d in defaults.items()} # a function by its name, not its address
+        given = {n: getattr(d, '__name__', repr(d)) for n, d in defaults.items()} # a function's name, not its address
         call = ', '.join(n if d is inspect._empty else f'{n}={given[n]}' for n, d in defaults.items())
         for row in table.dm.values(): # `(N, *size)` is no emphasis, '' no pair of curly quotes, <lambda> no tag
             for k in ('docment', 'default'):
@@ -175,9 +175,7 @@ def documents(root):
 
 
 def tally(table, pages, about):
-    """How many claims of each paper have which verdict, each number a link to those claims.
-
-    pages: paper and its report; about: what each paper is."""
+    "How many claims of each paper have which verdict, with links; pages: each one's report; about: what each one is."
     def badge(paper, verdict, n):
         query = html.escape(f'pages/claims.html?paper={paper}&verdict={verdict}'.replace(' ', '+'))
         return f'<a class="verdict {kind(verdict)}" href="{query}"><b>{n}</b> {verdict}</a>'
@@ -318,8 +316,8 @@ if __name__ == '__main__':
     shutil.copy(font, root/'pages'/'ipaexg.ttf')
     library(root)
     (where, pages), table = reports(root), every_claim()
-    texts = dict(tally=tally(table, pages, documents(root)), claims=claim_table(table, where), runs=run_tables(root, where),
-                 times=times(root))
+    texts = dict(tally=tally(table, pages, documents(root)), claims=claim_table(table, where),
+                 runs=run_tables(root, where), times=times(root))
     for source in (root/'_index.qmd', *(root/'pages').glob('_*.qmd')): page(source, texts)
     print(f'{len(table)} claims, {len(where)} of them with ours')
     gc.freeze() # each shell that ran a module's cells collects garbage at the end, a second each

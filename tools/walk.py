@@ -4,8 +4,8 @@ The folder `検査 画像/` is cut from the set `fastener`: what an engineer has
 later (新着: two types of part that no training has seen, some photographs of the others, and what lies about in such
 folders). The commands leave their runs in runs/walk/, and steps.csv beside them: each command and its seconds by the
 clock, the start of Python included; busy: how many processes ran in the minute before. nbs/papers/walkthrough.ipynb
-reads that. Where Chromium is, images/walk.png is drawn: the page of the lot, a grey box in the place of each photograph,
-for nobody has said that they may be shown.
+reads that. Where Chromium is, images/walk.png is drawn: the page of the lot, a grey box in the place of each
+photograph, for nobody has said that they may be shown.
 """
 import csv, os, random, re, shlex, shutil, subprocess, sys, tempfile, time
 from importlib.util import find_spec
