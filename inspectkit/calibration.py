@@ -215,7 +215,7 @@ def calibration_error(
     drawn = torch.zeros(n, G, dtype=torch.float64)
     drawn.scatter_add_(1, torch.randint(0, G, (n, G), generator=gen), torch.ones(n, G, dtype=torch.float64))
     again = binned_error(confidence, right, bins, drawn[:, each])
-    perfect = (torch.rand(n, len(y), generator=gen, dtype=torch.float64) < confidence).double()
+    perfect = (torch.rand(n, G, generator=gen, dtype=torch.float64)[:, each] < confidence).double()
     perfect = binned_error(confidence, perfect, bins)
     ece, bound = binned_error(confidence, right, bins).item(), perfect.quantile(.95).item()
     first, last = again.quantile(torch.tensor([.025, .975]).double()).tolist()

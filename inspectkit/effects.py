@@ -343,6 +343,7 @@ def decide(
         for what, v in nets['own'].items():
             s = shift(v := common(v[own]), k, seed[own], times)
             rows.append(dict(policy=policy, what=what, moved=s.pop('shift'), images=v.shape[1]) | s)
+    if not rows: raise ValueError('all runs are baselines (augment none): there is nothing to hold against them')
     return judged(pd.DataFrame(rows))
 
 # %% ../nbs/25_effects.ipynb #ec5e7d72

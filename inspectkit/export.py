@@ -13,8 +13,9 @@ import numpy as np, torch
 from PIL import Image
 from torch import Tensor, nn
 from .data import (FORMATS, MAX_BYTES, MAX_PIXELS, MAX_SCANS, MIN_SIDE, Unusable, as_text, below, content,
-                             eight_bit, is_deep, opened, picture, upright)
-from .trim import LEAST, LEVELS, MARGIN, OVER_RIM, PIECE, RIM, SIDE, auto_box, distance, otsu
+                             eight_bit, hidden, is_deep, opened, picture, unknown, upright)
+from .trim import (FORMULA, LEAST, LEVELS, MARGIN, OVER_RIM, PIECE, RIM, SIDE, as_cell, auto_box,
+                             distance, otsu)
 from .judge import Scorer, through
 
 # %% ../nbs/33_export.ipynb #78e9e452
@@ -96,7 +97,8 @@ def main(folder, table):
     onnx, folder = str(Path(__file__).with_name('model.onnx')), Path(folder)
     model = onnxruntime.InferenceSession(onnx, providers=['CPUExecutionProvider'])
     classes, side = model.get_modelmeta().custom_metadata_map['classes'].splitlines(), model.get_inputs()[0].shape[2]
-    files = below(folder)
+    if not folder.is_dir(): sys.exit(f'there is no folder {folder}')
+    files = [f for f in below(folder) if not hidden(f, folder)]
     warnings.simplefilter('ignore') # Pillow's, about sizes and EXIF
     Path(table).parent.mkdir(parents=True, exist_ok=True)
     with open(table, 'w', newline='', encoding='utf-8-sig') as f:
@@ -104,13 +106,13 @@ def main(folder, table):
         out.writerow(['file', 'result', 'looks like', 'score', 'why'])
         for n, file in enumerate(files, 1):
             own = file.relative_to(folder).as_posix()
-            name = './'*(own[:1] in '=+-@') + as_text(own) # a spreadsheet would take it for a formula
+            name = as_cell(as_text(own), './')
             try: im, note = picture(content(file, own))
             except (ValueError, OSError, MemoryError) as e:
                 out.writerow([name, 'could not be read', '', '', str(e) or type(e).__name__])
                 continue
             score, decision, *prob = model.run(None, dict(pixels=pixels(im, side)))
-            like = classes[prob[0][0].argmax()] if prob else ''
+            like = as_cell(classes[prob[0][0].argmax()]) if prob else ''
             out.writerow([name, ('OK', 'a person must look', 'NG')[decision[0]], like, repr(float(score[0])), note])
             if n % 50 == 0: print(n, 'of', len(files), file=sys.stderr)
 
@@ -125,8 +127,9 @@ def script(
 ) -> str: # a Python file that needs nothing of this project
     "The source of `judge.py`."
     constants = dict(MAX_PIXELS=MAX_PIXELS, MAX_BYTES=MAX_BYTES, MAX_SCANS=MAX_SCANS, MIN_SIDE=MIN_SIDE,
-                     FORMATS=FORMATS)
-    used = [Unusable, eight_bit, opened, upright, is_deep, picture, as_text, below, content]
+                     FORMATS=FORMATS, FORMULA=FORMULA)
+    used = [Unusable, unknown, eight_bit, opened, upright, is_deep, picture, as_text, as_cell, below,
+            hidden, content]
     if auto:
         constants |= dict(RIM=RIM, SIDE=SIDE, OVER_RIM=OVER_RIM, LEVELS=LEVELS, LEAST=LEAST, PIECE=PIECE, MARGIN=MARGIN)
         used += [distance, otsu, auto_box]

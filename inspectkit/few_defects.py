@@ -35,6 +35,7 @@ def deal(
     kind: Tensor = None, # (N,) kinds come one after the other; None for one kind
 ) -> Tensor: # (N,) part of each image
     "Whole groups into parts."
+    if not len(groups): return torch.zeros(0, dtype=torch.long)
     name, each = groups.unique(return_inverse=True)
     size = torch.bincount(each, minlength=len(name))
     share, held, part = torch.tensor(parts).double(), torch.zeros(len(parts)).double(), torch.zeros(len(name)).long()
@@ -47,6 +48,7 @@ def deal(
         held[part[g]] += size[g]
     return part[each]
 
+# %% ../nbs/21_few_defects.ipynb #50b47768
 def first_groups(
     groups: Tensor, # (N,) group of each image
     most: int, # images

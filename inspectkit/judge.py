@@ -44,9 +44,11 @@ class Grader(nn.Module):
     def forward(self,
         x: Tensor, # (N, 3, H, W) uint8
     ) -> tuple: # score (N,) in [0, 1], prob (N, K); float64
-        z = self.net(scaled(x, self.mean, self.std))
-        prob = (z.float().double()/self.temperature).softmax(1)
+        prob = self.prob(self.net(scaled(x, self.mean, self.std)))
         return (prob*self.bad).sum(1), prob
+
+    def prob(self, z): # (N, K) logits -> (N, K); no surer than what a run keeps, which its limits come from
+        return tempered(log_prob(z.float().double().softmax(1)), self.temperature)
 
 # %% ../nbs/31_judge.ipynb #e1b49348
 @torch.no_grad()
@@ -74,7 +76,7 @@ def with_maps(
     "`through` and `inspectkit.cam.grad_cam` in one pass."
     probs, maps, device = [], [], judge.bad.device
     def likeliest(logits): # of what is not good
-        probs.append((logits.float().double()/judge.temperature).softmax(1))
+        probs.append(judge.prob(logits))
         return torch.where(judge.bad > 0, probs[-1], -1.).argmax(1)
     keep_freed()
     with eval_mode(judge), autocast(device.type, precision):
@@ -188,7 +190,8 @@ def evidence(
         def part(p):
             if p is None: return None
             y, prob = torch.tensor(p['y']), tempered(log_prob(torch.tensor(p['prob'])), temperature)
-            return dict(score=prob[:, ~is_good].sum(1), bad=~is_good[y], group=torch.arange(len(y)))
+            group = torch.tensor(p.get('group', range(len(y)))) # a run may be older than its groups
+            return dict(score=prob[:, ~is_good].sum(1), bad=~is_good[y], group=group)
         return dict(spare=part(m.get('val_predictions')), test=part(m['predictions']))
     of = {k: torch.tensor(v) for k, v in dict(score=m['each'][m['main']], bad=m['kind'], group=m['group']).items()}
     of, test = of | dict(score=of['score'].double(), bad=of['bad'] > 0), torch.tensor(m['test']) > 0

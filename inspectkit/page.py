@@ -47,13 +47,14 @@ WORDS = dict(
 REASONS = { # why a file can't be used, or what was converted, as inspectkit.data says it
     'zero bytes': '0 バイト', 'not an image': '画像ではない', 'truncated': '壊れている、または途中で切れている',
     'animated': '動画、または複数ページ', 'a side under': '小さすぎる', 'megapixels': '大きすぎる',
-    '16 bit colour': '16 ビットカラー', '16 bit, but dark': '16 ビットだが暗すぎる', 'no fixed range': '画素値の範囲が不定',
+    '16 bit colour': '16 ビットカラー（すべて同じ方法で 8 ビットに変換する）',
+    '16 bit, but dark': '16 ビットだが暗すぎる（すべて同じ方法で 8 ビットに変換する）', 'no fixed range': '画素値の範囲が不定',
     'not readable:': '読み取りを許されていない、または消えた', ' scans': '壊れている（走査が多すぎる）',
     'not UTF-8': '名前が UTF-8 ではない', 'a link to a folder': 'フォルダーへのリンク', 'a pipe': 'パイプまたはデバイス',
     'a folder that': '読み取りを許されていないフォルダー', 'than an image has': '画像としては大きすぎるファイル',
     'the memory has': 'メモリー不足', 'is not inside': '切り抜く範囲が画像の外', 'turned upright': 'EXIF により正立',
     'the first of': '複数の画像の最初の一枚',
-    'HEIC': 'HEIC 形式は読めない',
+    'HEIC': 'HEIC 形式は読めない（JPEG か PNG で保存する）', 'gives no number': '判定値を計算できない',
     'EXIF not readable': 'EXIF を読めず、向きはそのまま', '1 bit to grey': '1 ビットをグレーに', '16 bit to 8': '16 ビットを 8 ビットに',
     'on white': '透過部分は白', 'there is no folder': 'フォルダーがない', 'have changed since': '学習後にファイルが変わった',
     'can be used': '使える画像がない', 'needs the package': '必要なパッケージがない', ' to RGB': 'RGB に変換', 'kept whole': '枠なし、全体を使用'}
@@ -97,7 +98,7 @@ ENGLISH = dict(
 JAPANESE = dict(
     prob='スコアは「良品でない確率」です。',
     anomaly='スコアは「良品との違いの大きさ」です。普通の良品が 1 です。',
-    rare='CSV のスコアの隣は、しきい値用の良品 {} 枚のうち同じかそれ以上のスコアになる割合です。',
+    rare='CSV の「これ以上のスコアの良品の割合」は、しきい値用の良品 {} 枚のうちスコアが同じかそれ以上のものの割合です。',
     platt='「不良品である確率」は、しきい値用の良品 {} 枚と不良品 {} 枚のスコアに当てはめたロジスティック曲線による信頼度で、'
           '不良品の割合がこれらの画像と同じ場合の値です。テスト画像 {} 枚でのずれは {:.3f}'
           '（95 % 区間 {:.3f}～{:.3f}。完全に正しい確率でも {:.3f} までは出ます）。',
@@ -191,7 +192,7 @@ def promise_words(
         return (f'Nothing is {goes} by itself, a person looks: for at most {most} {how} {k} {what} are needed, '
                 f'there are {n}' + (f' (enough for {best}).' if n else '.'))
     what, goes = ('不良品', '合格') if side == 'miss' else ('良品', '不合格')
-    how = f'確からしさ {sure}' if promise == 'certain' else '平均'
+    how = f'信頼水準 {sure}' if promise == 'certain' else '平均'
     if n >= k: return f'{what}を{goes}とする割合は最大 {most}（{how}）。根拠は{what} {n} 枚。'
     return (f'{goes}の自動判定はしません（要確認とします）。最大 {most}（{how}）には{what}が {k} 枚必要ですが、{n} 枚です'
             + (f'（{n} 枚なら {best} まで）。' if n else '。'))
@@ -255,7 +256,7 @@ h1{font-size:1.5em;margin:0}h2::first-letter,.counts::first-letter{text-transfor
 .cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:10px}
 .card{border:1px solid #ccc;border-top:6px solid;padding:6px;break-inside:avoid;overflow-wrap:anywhere;font-size:12px}
 .card.NG{border-top-color:#b2182b}.card.look{border-top-color:#e69f00}.card.OK{border-top-color:#009e73}
-.card img{display:block;max-width:100%;margin:0 auto 4px}
+.card img{display:block;width:100%;margin:0 auto 4px}
 table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:2px 8px;text-align:left;overflow-wrap:anywhere}
 @page{size:A4;margin:12mm}
 @media print{
@@ -264,8 +265,7 @@ table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:2px 8px;text-
 
 # %% ../nbs/29_page.ipynb #fa10e0fb
 def card(
-    row: dict, # path, state, label, confidence, why (sentences), pictures (of `inside`: photograph and map; without a
-               # map that is said, none if the file is gone); without label, score and sure
+    row: dict, # path, state, label, confidence, why (sentences), pictures (of `inside`); without label, score and sure
     lang: str, # en or ja
 ) -> str: # HTML
     "One image."

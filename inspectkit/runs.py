@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['PACKAGES', 'project_above', 'repo_root', 'given_names', 'as_type', 'read_params', 'check_choice', 'check_range',
-           'run_path', 'whole', 'whole_folder', 'git_state', 'cpu_name', 'cells_of', 'code_cells', 'imported',
-           'code_hash', 'provenance', 'find_nan', 'save_run', 'read_run', 'load_runs', 'threads_before']
+           'run_path', 'clear', 'beside', 'whole', 'swap', 'whole_folder', 'git_state', 'cpu_name', 'cells_of',
+           'code_cells', 'imported', 'code_hash', 'provenance', 'find_nan', 'save_run', 'read_run', 'load_runs',
+           'threads_before']
 
 # %% ../nbs/00_runs.ipynb #8b5aca2d
 import ast, glob, hashlib, json, math, os, platform, re, shutil, subprocess, sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from importlib import metadata
 from importlib.util import find_spec
@@ -107,6 +108,30 @@ def run_path(
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     return repo_root()/'runs'/params['study']/f"{params['model']}-{digest}{suffix}"
 
+# %% ../nbs/00_runs.ipynb #c2136e46
+def clear(
+    path: Path, # a file or folder that is to be written
+):
+    "Remove what killed processes of this machine left beside `path`; a folder that was moved aside comes back."
+    mine = f'.{path.name}.{platform.node()}.'
+    for old in path.parent.glob(f'{glob.escape(mine)}*.part'):
+        found = re.fullmatch(r'(\d{1,9})(-[0-9a-f]{8})?(\.old)?\.part', old.name[len(mine):])
+        if not found or psutil.pid_exists(int(found[1])): continue # of a machine whose name begins as ours, or at work
+        with suppress(OSError): # in use, or another one was first: it disturbs nobody
+            if found[3] and not path.exists():
+                os.replace(old, path)
+                continue
+            gone = old.replace(beside(path)) # what is half removed never comes back
+            if gone.is_dir(): shutil.rmtree(gone)
+            else: gone.unlink()
+
+def beside(
+    path: Path, # a file or folder that is to be written
+    kind: str = 'part', # what the name ends with: old.part for a folder that was moved aside
+) -> Path: # hidden, and of this call alone
+    "A name for what is not yet, or no longer, `path`."
+    return path.with_name(f'.{path.name}.{platform.node()}.{os.getpid()}-{os.urandom(4).hex()}.{kind}')
+
 # %% ../nbs/00_runs.ipynb #12569801
 @contextmanager
 def whole(
@@ -116,10 +141,8 @@ def whole(
     "Gives a path to write to; what was written takes the place of `path` only when the block ends without an error."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    mine = f'.{path.name}.{platform.node()}.'
-    for old in path.parent.glob(f'{glob.escape(mine)}*.part'): # what a killed process of this machine left
-        if not psutil.pid_exists(int(old.name[len(mine):-5])): old.unlink(missing_ok=True)
-    part = path.with_name(f'{mine}{os.getpid()}.part')
+    clear(path)
+    part = beside(path)
     try:
         yield part
         if sync:
@@ -130,6 +153,25 @@ def whole(
     finally: part.unlink(missing_ok=True)
 
 # %% ../nbs/00_runs.ipynb #17e75962
+def swap(
+    part: Path, # a folder
+    path: Path, # where it is to be; what is there is removed
+    tries: int = 9, # how often another writer may come in between
+):
+    "Put a folder in the place of another; where that can't be, the other one stays."
+    old = beside(path, 'old.part')
+    try:
+        with suppress(FileNotFoundError): os.replace(path, old)
+        os.replace(part, path)
+    except BaseException as e:
+        with suppress(OSError): # none was there, or another one is there by now
+            if not path.exists(): os.replace(old, path)
+        if not tries or not isinstance(e, OSError): raise
+        swap(part, path, tries - 1)
+    with suppress(OSError): # none was there, or it is in use: the next call tries again
+        shutil.rmtree(old.replace(beside(path)), ignore_errors=True)
+
+# %% ../nbs/00_runs.ipynb #7b942eb6
 @contextmanager
 def whole_folder(
     path: Path, # the folder to be
@@ -137,16 +179,14 @@ def whole_folder(
     "Gives an empty folder to write to, which takes the place of `path` only when the block ends without an error."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    mine = f'.{path.name}.{platform.node()}.'
-    for old in path.parent.glob(f'{glob.escape(mine)}*.part'): # what a killed process of this machine left
-        if not psutil.pid_exists(int(old.name[len(mine):-5])): shutil.rmtree(old, ignore_errors=True)
-    part = path.with_name(f'{mine}{os.getpid()}.part')
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
+    clear(path)
+    part = beside(path)
     try:
+        part.mkdir()
         yield part
-        shutil.rmtree(path, ignore_errors=True)
-        os.replace(part, path)
+        swap(part, path)
+    except OSError as e:
+        raise OSError(f"could not write {path}: {e.strerror or e}; what was there before is untouched") from e
     finally: shutil.rmtree(part, ignore_errors=True)
 
 # %% ../nbs/00_runs.ipynb #c763e8cc
@@ -254,9 +294,17 @@ def read_run(
     path: Path, # a run's JSON
 ) -> dict: # params, env, metrics
     "One run; ValueError for a file that is none."
-    try: return json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as e: raise ValueError(f"{path} is not a run ({e}): delete it and run its command again") from e
+    if path.suffix in ('.safetensors', '.ipynb'): # weights, or a notebook: pasted by mistake
+        raise ValueError(f"{path} is not a run: take its JSON, {path.stem}.json in runs/<study>/")
+    try:
+        run = json.loads(path.read_text(encoding='utf-8'))
+        missing = [k for k in ('params', 'env', 'metrics') if not isinstance(run, dict) or type(run.get(k)) is not dict]
+        if missing: raise ValueError(f"without {', '.join(missing)}")
+    except (ValueError, RecursionError) as e:
+        raise ValueError(f"{path} is not a run ({e}): if a run was there, delete it and run its command again") from e
+    return run
 
+# %% ../nbs/00_runs.ipynb #36a139da
 def load_runs(
     study: str, # folder under runs/
 ) -> list: # one dict a run: params, env, metrics; in the order of file names

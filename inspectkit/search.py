@@ -4,13 +4,16 @@
 
 # %% auto #0
 __all__ = ['OPTIMIZERS', 'SIZES', 'SPACES', 'COUNTS', 'ENDED', 'suggest', 'mend', 'locked_file', 'open_database', 'open_storage',
-           'check_url', 'alive', 'retry_dead', 'one_trial', 'work', 'trials', 'check_same', 'importances']
+           'check_url', 'alive', 'retry_dead', 'measured', 'told', 'one_trial', 'work', 'trials', 'check_same',
+           'importances']
 
 # %% ../nbs/12_search.ipynb #41370d29
-import os, platform, threading, time
+import math, os, platform, threading, time
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import parse_qsl
 import numpy as np, optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 # %% ../nbs/12_search.ipynb #6dc0ea3e
@@ -97,12 +100,13 @@ def open_storage(
 def check_url(
     url: str, # of a storage
 ):
-    "ValueError for a kind that is not known, and for a password, which would be written into the result."
+    "ValueError for a password, which would be written into the result, and for a kind that is not known."
     kind, _, rest = url.partition(':')
+    named = any('password' in name.lower() for name, _ in parse_qsl(url.partition('?')[2]))
+    if named or ':' in rest.partition('@')[0] and '@' in rest:
+        raise ValueError("storage has a password in it, which would be written into the result: put it into ~/.pgpass")
     if url and kind not in ('journal', 'postgresql', 'sqlite'):
         raise ValueError(f"storage={url!r} is not one of journal:PATH, postgresql://user@host/base, sqlite:///PATH")
-    if ':' in rest.partition('@')[0] and '@' in rest:
-        raise ValueError("storage has a password in it, which would be written into the result: put it into ~/.pgpass")
 
 # %% ../nbs/12_search.ipynb #6bdac819
 @contextmanager
@@ -116,7 +120,9 @@ def alive(
         n = 0
         while not over.wait(beat):
             n += 1
-            trial.set_user_attr('beat', n)
+            try: trial.set_user_attr('beat', n)
+            except UpdateFinishedTrialError: return # it was taken for dead
+            except Exception: continue # a database that is locked for a moment: one beat is lost, the next one comes
     trial.set_user_attr('worker', f'{platform.node()} {os.getpid()}')
     thread = threading.Thread(target=count, daemon=True)
     thread.start()
@@ -138,7 +144,34 @@ def retry_dead(
         elif time.monotonic() - seen[t.number][1] > grace:
             try: study.tell(t.number, state=TrialState.FAIL)
             except (ValueError, RuntimeError): continue # somebody else was first, or it has ended
-            study.enqueue_trial(t.params, user_attrs=dict(retry_of=t.number))
+            if 'retry_of' not in t.user_attrs: study.enqueue_trial(t.params, user_attrs=dict(retry_of=t.number))
+
+# %% ../nbs/12_search.ipynb #d0249b0f
+def measured(
+    objective, # trial -> value to minimise or maximise
+    trial: optuna.Trial, # to work on
+) -> float: # finite
+    "The value of a trial; TrialPruned for NaN and infinities, ValueError for what is no number."
+    value = objective(trial)
+    try: number = float(value)
+    except (TypeError, ValueError) as e:
+        raise ValueError(f"the objective gave {value!r} for trial {trial.number}, needs a number") from e
+    if not math.isfinite(number): raise optuna.TrialPruned(f'the value is {number}')
+    return number
+
+def told(
+    study: optuna.Study, # shared
+    trial: optuna.Trial, # that ran
+    state: TrialState, # how it ended
+    value: float = None, # of a trial that is complete
+) -> bool: # whether it counts
+    "Tell how a trial ended; a line for the reader if it was taken for dead meanwhile."
+    try: study.tell(trial, value, state=state)
+    except (ValueError, RuntimeError):
+        if study.get_trials(deepcopy=False)[trial.number].state != TrialState.FAIL: raise
+        print(f'trial {trial.number} was taken for dead: its result is dropped')
+        return False
+    return True
 
 # %% ../nbs/12_search.ipynb #7885d847
 COUNTS = TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.WAITING
@@ -155,19 +188,22 @@ def one_trial(
     trial = study.ask()
     earlier = [t for t in study.get_trials(deepcopy=False, states=COUNTS) if t.number < trial.number]
     if len(earlier) >= n_trials:
-        study.tell(trial, state=TrialState.FAIL)
+        told(study, trial, TrialState.FAIL)
         return
     own_seed = np.random.SeedSequence([seed, trial.number]).generate_state(1)[0]
     study.sampler = optuna.samplers.TPESampler(seed=int(own_seed))
     try:
-        with alive(trial, beat): value = objective(trial)
+        with alive(trial, beat): value = measured(objective, trial)
     except optuna.TrialPruned: state, value = TrialState.PRUNED, None
-    except BaseException:
-        study.tell(trial, state=TrialState.FAIL)
+    except UpdateFinishedTrialError: # of a worker that was only asleep and woke up while it trained
+        if told(study, trial, TrialState.FAIL): raise
+        return
+    except BaseException as e:
+        try: told(study, trial, TrialState.FAIL)
+        except Exception as why: e.add_note(f'trial {trial.number} could not be marked as failed: {why}')
         raise
     else: state = TrialState.COMPLETE
-    try: study.tell(trial, value, state=state)
-    except (ValueError, RuntimeError): print(f'trial {trial.number} was taken for dead: its result is dropped')
+    told(study, trial, state, value)
 
 # %% ../nbs/12_search.ipynb #56c56b4c
 def work(

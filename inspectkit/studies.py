@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['NEEDS', 'STATES', 'defaults', 'check_group', 'groups', 'runs_of', 'plan', 'checker', 'check_values', 'quoted',
-           'command', 'how_it_ended', 'outdated', 'state', 'states', 'summary', 'trouble', 'load_plan', 'minutes_of',
-           'cost', 'made_by', 'made_from', 'Colophon', 'colophon', 'moved']
+           'is_text', 'in_yaml', 'command', 'how_it_ended', 'outdated', 'state', 'states', 'summary', 'trouble',
+           'load_plan', 'minutes_of', 'cost', 'made_by', 'made_from', 'Colophon', 'colophon', 'moved']
 
 # %% ../nbs/15_studies.ipynb #7ce0f819
-import ast, contextlib, hashlib, json, os, re, shlex
+import ast, contextlib, hashlib, json, math, os, re, shlex
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -144,6 +144,23 @@ def quoted(
     if not windows: return shlex.quote(text)
     return text if re.fullmatch(r'[\w./\\:=-]+', text) else '"' + text.replace('"', r'\"') + '"'
 
+def is_text(
+    text: str, # the value of a parameter
+) -> bool: # whether `papermill -p` leaves it as it is
+    "Neither a number to Python nor one of its names."
+    try: float(text)
+    except ValueError: return text not in ('True', 'False', 'None')
+    return False
+
+def in_yaml(
+    name: str, # of a parameter
+    values: list, # of numbers and names
+) -> str: # as `papermill -y` reads it back
+    "A list with its name."
+    import yaml
+    return yaml.safe_dump({name: values}, default_flow_style=None, allow_unicode=True, width=math.inf).strip()
+
+# %% ../nbs/15_studies.ipynb #11390ea5
 def command(
     notebook: str, # path of a run notebook, from the project's top
     params: dict, # all parameters of the run
@@ -152,16 +169,15 @@ def command(
     "The command that makes a run."
     base = defaults(notebook)
     def option(k, v):
-        if isinstance(v, list): return f"-y {quoted(f'{k}: {v}')}"
-        like_a_number = isinstance(v, str) and re.fullmatch(r'[-+.\d][\w.+-]*|True|False|None|nan|inf', v)
-        return f"{'-r' if like_a_number else '-p'} {k} {quoted(str(v))}"
+        if isinstance(v, list): return f"-y {quoted(in_yaml(k, v))}"
+        return f"{'-r' if isinstance(v, str) and not is_text(v) else '-p'} {k} {quoted(str(v))}"
     given = [option(k, v) for k, v in params.items() if v != base[k]]
     return ' '.join(['papermill', notebook, quoted(log or f"runs/{params['model']}.ipynb"), *given])
 
 # %% ../nbs/15_studies.ipynb #ac669e65
 def how_it_ended(
     log: Path, # an executed notebook
-) -> str: # the error in one line; '' if it did not end
+) -> str: # the error in one line; '' if it did not end, or ended well
     "Why a run left no result, from its executed notebook."
     text = log.read_text(encoding='utf-8')
     if not text: return 'it could not be started, or not write its log: is the disk full?'
@@ -169,8 +185,10 @@ def how_it_ended(
     except ValueError: return 'its log is cut off: is the disk full?'
     for o in (o for c in nb['cells'] for o in c.get('outputs', []) if o['output_type'] == 'error'):
         return ' '.join(f"{o['ename']}: {o['evalue']}".split())[:300]
-    if nb['metadata'].get('papermill', {}).get('end_time'): return 'its kernel was killed: not enough memory?'
-    return ''
+    code = [c['metadata'] for c in nb['cells'] if c['cell_type'] == 'code' and ''.join(c['source']).strip()]
+    answered = all('shell.execute_reply' in about.get('execution', {}) for about in code)
+    ended = nb['metadata'].get('papermill', {}).get('end_time')
+    return 'its kernel was killed: not enough memory?' if ended and not answered else ''
 
 # %% ../nbs/15_studies.ipynb #a10707aa
 def outdated(

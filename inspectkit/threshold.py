@@ -61,7 +61,7 @@ def needed(
     for name, v in (('share', share), ('confidence', confidence)):
         if not 0 < v < 1: raise ValueError(f"{name}={v} must be between 0 and 1")
     if promise not in PROMISES: raise ValueError(f"promise={promise!r} is not one of {', '.join(PROMISES)}")
-    exact = 1/share - 1 if promise == 'average' else math.log(1 - confidence)/math.log(1 - share)
+    exact = 1/share - 1 if promise == 'average' else math.log(1 - confidence)/math.log1p(-share)
     return max(1, math.ceil(exact - 1e-9)) # 1e-9: 1/.05 - 1 is to be 19
 
 @lru_cache
@@ -75,9 +75,10 @@ def place(
     from scipy.stats import binom
     if n < needed(share, confidence, promise): return 0
     if promise == 'average': return math.floor(share*(n + 1) + 1e-9)
+    doubt = (1 - confidence)*(1 + 1e-9) # 1e-9: .7 squared is to be 1 - .51
     k = int(binom.ppf(1 - confidence, n, share)) # near the answer: then exactly
-    while binom.cdf(k, n, share) <= 1 - confidence: k += 1 # P(Bin <= k-1) for the next k
-    while k and binom.cdf(k - 1, n, share) > 1 - confidence: k -= 1
+    while binom.cdf(k, n, share) <= doubt: k += 1 # P(Bin <= k-1) for the next k
+    while k and binom.cdf(k - 1, n, share) > doubt: k -= 1
     return k
 
 # %% ../nbs/22_threshold.ipynb #05baaed3

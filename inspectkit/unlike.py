@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .models import build, folded, mean_std
 from .train import predict
 from .shortcuts import LAPLACIAN, grey
-from .threshold import needed, safe_above
+from .threshold import needed, one_each, safe_above
 
 # %% ../nbs/28_unlike.ipynb #38a8ad38
 EYE = 'efficientnet_lite0, stages 2 to 6' # what looks: numbers of another eye are not compared with its own
@@ -94,19 +94,22 @@ def remember(
     eye: tuple, # of `watcher`
     x: Tensor, # (N, C, H, W) uint8, training images
     x_val: Tensor, # (n, C, H, W) uint8, images like them that were not trained on
+    group: Tensor = None, # (n,) copies, or photographs of one part, share it; None for each its own
     seed: int = 0, # of the draw, where there are more than `MOST`
-) -> dict: # content, light, its mean and sd, and far (n, 2) of validation images: tensors, for safetensors
+) -> dict: # content, light, its mean and sd; far (n, 2) and group (n,) of validation images: for safetensors
     "What there is to remember of the training images."
     gen = torch.Generator().manual_seed(seed)
     x = x[torch.randperm(len(x), generator=gen)[:MOST].sort().values]
     own = torch.cat([light(p) for p in x.split(256)])
-    bank = dict(content=content(eye, x), light=own, mean=own.mean(0), sd=own.std(0).clamp(min=.01)) # .01: all alike
-    return bank | dict(far=how_far(eye, bank, x_val))
+    sd = own.std(0).nan_to_num(0.).clamp(min=.01) # one image has none, and of images that are all alike it is 0
+    bank = dict(content=content(eye, x), light=own, mean=own.mean(0), sd=sd)
+    return bank | dict(far=how_far(eye, bank, x_val), group=torch.arange(len(x_val)) if group is None else group)
 
+# %% ../nbs/28_unlike.ipynb #29c3ceae
 def limits(
     bank: dict, # of `remember`
     share: float, # of images like those of training that may be called unlike, both ways together
 ) -> tuple: # (2,) limit of each way; the share they keep together, on average
     "From where on an image is unlike anything seen in training."
-    both, kept = zip(*(limit(d, share/2) for d in bank['far'].T))
+    both, kept = zip(*(limit(one_each(d, bank['group'], 'max'), share/2) for d in bank['far'].T))
     return torch.tensor(both), sum(kept)

@@ -24,7 +24,7 @@ def test_one_run_turns_a_verdict(copy):
     files[0].write_text(json.dumps(run))
     changed = execute(copy)
     assert changed.returncode != 0
-    assert "S1.cnn-loss: 'direction holds on a stand-in' in claims.csv, 'not reproduced' by" in changed.stderr
+    assert "S1.cnn-loss: 'direction holds on a stand-in' in claims.csv, 'undecided' by" in changed.stderr
 
 
 def test_what_is_decided_has_an_interval_and_its_runs(root):

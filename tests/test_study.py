@@ -81,6 +81,9 @@ def test_failures_stop_nobody_and_nothing_is_done_twice(root, plan):
     os.utime(root/TOY) # as in a fresh clone: the notebook is newer than the result
     study(root, 'make')
     assert before == {f: f.stat().st_mtime_ns for f in (root/'runs'/STUDY).glob('*.json')}
+    next(iter(before)).unlink() # of a run that ended well: its log is still there, and nothing was killed
+    code, out = study(root, 'plan')
+    assert '1 of 5 runs are done' in out and out.count('its kernel was killed') == 1, out
 
 
 def test_older_results_are_told_and_made_again_when_asked(root, plan):
