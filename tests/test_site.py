@@ -1,5 +1,5 @@
 "The built site in a browser: no error, no dead link, every figure described, the search and the choice of claims work."
-import functools, http.server, json, os, re, shutil, subprocess, sys, threading
+import ast, functools, http.server, json, os, re, shutil, subprocess, sys, threading
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 import pytest
@@ -132,6 +132,15 @@ def test_a_comment_is_shown_as_it_is_written(built, served, tab):
     assert any('(N, *grid)' in s for s in said['cam_change'])
     assert any("verdict; '' for none" in s for s in said['claims'])
     for page in (built[0]/'_site'/'api').glob('*.html'): assert ' at 0x' not in page.read_text(encoding='utf-8'), page
+
+
+def test_no_comment_of_a_parameter_runs_over_two_lines(root):
+    "A table shows the first only."
+    for py in (root/'inspectkit').glob('*.py'):
+        text = py.read_text(encoding='utf-8')
+        for f in (n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef)):
+            head = text.splitlines()[f.lineno - 1:f.body[0].lineno - 1]
+            assert not any(line.lstrip().startswith('#') for line in head), f'{py.name}: {f.name}'
 
 
 def test_every_page_in_a_browser(built, served, tab):
