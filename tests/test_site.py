@@ -1,11 +1,12 @@
 "The built site in a browser: no error, no dead link, every figure described, the search and the choice of claims work."
-import functools, http.server, json, os, re, shutil, subprocess, sys, threading
+import ast, functools, http.server, json, os, re, shutil, subprocess, sys, threading
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 import pytest
 import yaml
 import browser
 from inspectkit.claims import DECIDED, VERDICTS, claims
+from inspectkit.few_defects import SHARES
 from inspectkit.studies import plan
 
 STUDIES = dict(S1='corrosion', S2='gradcam', S3='aae', S4='efficientnet', S5='augmentation') # and reports
@@ -55,6 +56,30 @@ OVER = '''(() => { const scrolls = e => e && e.tagName != 'MAIN' &&
         .filter(e => e.offsetParent && !scrolls(e.parentElement) && !scrolls(e))
         .map(e => e.outerHTML.slice(0, 60)) })()'''
 
+# What is too wide for its place and does not show it; figures that a phone shows too small to be read
+UNMARKED = """[...document.querySelectorAll('main table')].filter(e => e.scrollWidth > e.clientWidth + 1)
+    .filter(e => !getComputedStyle(e).backgroundImage.includes('gradient')).map(e => e.outerHTML.slice(0, 60))"""
+SMALL = """[...document.querySelectorAll('main figure img')]
+    .filter(i => i.clientWidth < Math.min(i.naturalWidth, 600)).map(i => i.alt)"""
+# What paper leaves out, but for a space that hangs over the end of a line
+CUT = """[...document.querySelectorAll('main *')].filter(e => e.offsetParent && !e.closest('.math'))
+    .filter(e => e.getBoundingClientRect().right > innerWidth + 3 ||
+        e.clientWidth && e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX != 'visible')
+    .map(e => e.outerHTML.slice(0, 60))"""
+
+
+def printed(tab):
+    "What is wrong with the open page on A4, inside Chromium's margins, where the screen is dark."
+    tab.look(718)
+    dark = [dict(name='prefers-color-scheme', value='dark')]
+    tab.call('Emulation.setEmulatedMedia', media='print', features=dark)
+    found = [f'on paper this is cut: {e}' for e in tab.js(CUT)]
+    if tab.js("getComputedStyle(document.querySelector('main p')).color") != 'rgb(0, 0, 0)': found.append('not black')
+    if tab.js("['#quarto-header', '#quarto-sidebar'].some(s => document.querySelector(s)?.offsetHeight)"):
+        found.append('the navigation is printed')
+    tab.call('Emulation.setEmulatedMedia', media='', features=[])
+    return found
+
 
 def pages(built):
     top = built[0]/'_site'
@@ -97,6 +122,27 @@ def test_hidden_stays_hidden_and_functions_have_tables(built):
     assert re.search(r'(?s)<table\b.*?Returns.*?</table>', text)
 
 
+def test_a_comment_is_shown_as_it_is_written(built, served, tab):
+    "No asterisk becomes emphasis, no '' a pair of curly quotes; a default that is a function has its name."
+    said = {}
+    for module in ('cam_change', 'claims'):
+        tab.open(f'{served}api/{module}.html')
+        said[module] = tab.js("[...document.querySelectorAll('main td')].map(d => d.textContent)")
+        assert not tab.js("document.querySelector('main td em, main td sub, main td sup')")
+    assert any('(N, *grid)' in s for s in said['cam_change'])
+    assert any("verdict; '' for none" in s for s in said['claims'])
+    for page in (built[0]/'_site'/'api').glob('*.html'): assert ' at 0x' not in page.read_text(encoding='utf-8'), page
+
+
+def test_no_comment_of_a_parameter_runs_over_two_lines(root):
+    "A table shows the first only."
+    for py in (root/'inspectkit').glob('*.py'):
+        text = py.read_text(encoding='utf-8')
+        for f in (n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef)):
+            head = text.splitlines()[f.lineno - 1:f.body[0].lineno - 1]
+            assert not any(line.lstrip().startswith('#') for line in head), f'{py.name}: {f.name}'
+
+
 def test_every_page_in_a_browser(built, served, tab):
     found, ids, links, sizes = [], {}, [], [1280, 390]
     tab.look(1280)
@@ -113,7 +159,13 @@ def test_every_page_in_a_browser(built, served, tab):
         for size in sizes:
             tab.look(size)
             found += [f'{name}, {size} px: wider than the window: {e}' for e in tab.js(OVER)]
-        sizes.reverse() # the next page comes at this size
+            found += [f'{name}, {size} px: scrolls without a sign: {e}' for e in tab.js(UNMARKED)]
+            if size == 390: found += [f'{name}: too small on a phone: {e}' for e in tab.js(SMALL)]
+            elif name.startswith('papers/') and tab.js("document.querySelector('main').clientWidth") < 900:
+                found.append(f'{name}: a report has less than the width there is')
+        if not name.startswith('api/'): found += [f'{name}: {e}' for e in printed(tab)]
+        sizes.reverse()
+        tab.look(sizes[0]) # of the next page
     for name, url in links:
         page, anchor = urldefrag(url)
         if not page.startswith(served): continue
@@ -122,6 +174,28 @@ def test_every_page_in_a_browser(built, served, tab):
         if not (built[0]/'_site'/to).is_file(): found.append(f'{name}: {url} is missing')
         elif anchor and to in ids and unquote(anchor) not in ids[to]: found.append(f'{name}: {url} has no such place')
     assert not found, '\n'.join(sorted(set(found)))
+
+
+@pytest.mark.parametrize('width', [390, 1024, 1201, 1280])
+def test_no_interval_is_broken(served, tab, width):
+    tab.look(width)
+    tab.open(served + 'pages/claims.html')
+    broken = tab.js("""[...document.querySelectorAll('table.claims :is(.whole, th)')].filter(e => e.offsetParent)
+        .filter(e => e.getClientRects().length > 1 || e.scrollWidth > e.clientWidth + 1 ||
+            e.getBoundingClientRect().right > e.closest('td, th').getBoundingClientRect().right)
+        .map(e => e.textContent)""")
+    assert tab.js("document.querySelectorAll('.whole').length") > 50 and not broken
+
+
+def test_the_first_page_begins_with_what_to_do(served, tab):
+    "Above the counts: the three ways, the two commands; with the counts: what each document is."
+    tab.look(1280)
+    tab.open(served)
+    text = tab.js("document.querySelector('main').innerText")
+    assert 0 < text.index('make run') < text.index('make test') < text.index('claims\n')
+    assert tab.js("document.querySelector('.way pre').getBoundingClientRect().bottom < innerHeight")
+    named = tab.js("[...document.querySelectorAll('.tally .document')].map(p => p.textContent)")
+    assert len(named) == len(PAPERS) and all(named)
 
 
 @pytest.mark.parametrize('words', ['Grad-CAM', '腐食'])
@@ -202,6 +276,29 @@ def test_data_page_says_who_uses_what(root):
         for name in {r['params'].get('data', '') for size in sizes for r in plan(study, size)} - {''}:
             names = [name.rpartition(':')[2].removesuffix('-mono')] + [f'{k}:SET' for k in ('planted',) if k in name]
             assert all(paper in used[n] for n in names), f'data.qmd: {name} is used for {paper}'
+
+
+def test_commands_are_the_same_in_every_shell(root):
+    "As pages/yours.qmd says: one line each, no single quotes; and no two papermill commands in one block."
+    for f in (root/'README.md', *(root/'pages').glob('*.qmd')):
+        if f.with_name(f'_{f.name}').exists(): continue # made from that one
+        name, text = f.name, f.read_text(encoding='utf-8')
+        for block in re.findall(r'(?:^ {4}.+\n)+', text, re.M):
+            assert "'" not in block and '\\\n' not in block, f'{name}: {block}'
+            assert name == 'README.md' or block.count('papermill ') <= 1, f'{name}: {block}'
+
+
+def test_page_on_running_names_what_there_is(root):
+    "Every run notebook, every size of every plan; README's minutes; the shares of a split that pages/yours.qmd tells."
+    text, readme = ((root/f).read_text(encoding='utf-8') for f in ('pages/_run.qmd', 'README.md'))
+    assert set(re.findall(r'^\| `(run_\w+)` \|', text, re.M)) == {f.stem for f in (root/'nbs').glob('run_*.ipynb')}
+    plans = [yaml.safe_load(f.read_text(encoding='utf-8')) for f in (root/'studies').glob('[!_]*.yaml')]
+    assert set(re.findall(r'^\| \*(\w+)\* \|', text, re.M)) == {size for p in plans for size in p}
+    row = r'^\| (?:the first command|`make run`|`make test`).*?\| .*?(\d.*?) minutes'
+    for minutes in re.findall(row, text, re.M):
+        assert re.search(rf'\b{minutes}\b', re.search(r'(?s)## Two commands.*?## ', readme)[0]), minutes
+    yours = ' '.join((root/'pages'/'yours.qmd').read_text(encoding='utf-8').split())
+    assert 'one of five of them draws the limit, three of ten test it' in yours and SHARES[1:] == [.2, .3]
 
 
 def test_tally_counts_the_list(served, tab):

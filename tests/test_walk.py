@@ -1,6 +1,7 @@
 "The walk-through: its folder is the same whenever it is made, its runs are there and were made by code in a commit."
 import csv, hashlib, json, sys
 import pytest
+from PIL import Image
 from inspectkit.data import root_of
 
 
@@ -28,3 +29,10 @@ def test_each_step_left_its_run(root):
         run = json.loads(file.read_text(encoding='utf-8'))
         assert run['env']['dirty'] is False and file.stat().st_size < 300_000, s['step']
     assert (root/'images'/'walk.png').stat().st_size < 150_000
+
+
+def test_no_photograph_is_shown(root):
+    "In the picture of the page of the lot grey boxes stand in their places."
+    with Image.open(root/'images'/'walk.png') as f: picture = f.convert('RGB')
+    boxes = picture.crop((0, picture.height - 160, *picture.size)).getcolors(256)
+    assert boxes and len(boxes) <= 3 and (128, 128, 128) in {c for _, c in boxes}, boxes # paper, frame of a card, box

@@ -24,6 +24,7 @@ from inspectkit.studies import moved, plan
 PAPERS = dict(S1='Corrosion, graded', S2='Grad-CAM on defects', S3='Anomalies from a few anomalies',
               S4='EfficientNet, class by class', S5='What augmentation makes a network look at')
 PLACE = dict(walkthrough='pages') # of a report's page, where it is on no paper
+WIDE = {'page-layout': 'full', 'toc-location': 'left'} # a report's tables need the room of the contents at the right
 EXACT = 'adds up', 'the paper contradicts itself' # the paper's numbers among themselves
 AS_IT_IS = 'data-quarto-disable-processing="true"' # else Quarto makes a table of its own, without our attributes
 
@@ -50,12 +51,23 @@ def written(nb, to, **front):
     write_nb(nb, to)
 
 
+def literal(text):
+    "Markdown that shows a text as it is, but for what stands between backticks."
+    parts = re.split('(`[^`]+`)', text)
+    return ''.join(p if k%2 else re.sub(r'([][\\*_<>\'"$^~|])', r'\\\1', p) for k, p in enumerate(parts))
+
+
 class Tabled(BasicMarkdownRenderer):
     "A function as its call, its docstring, and a table of its parameters: a phone has no room for long comments."
     def _repr_markdown_(self):
         table = DocmentTbl(self.sym)
         defaults = {n: table.dm.get(n, {}).get('default', inspect._empty) for n in table.params}
-        call = ', '.join(n if d is inspect._empty else f'{n}={d!r}' for n, d in defaults.items())
+        given = {n: getattr(d, '__name__', repr(d)) for n, d in defaults.items()} # a function's name, not its address
+        call = ', '.join(n if d is inspect._empty else f'{n}={given[n]}' for n, d in defaults.items())
+        for row in table.dm.values(): # `(N, *size)` is no emphasis, '' no pair of curly quotes, <lambda> no tag
+            for k in ('docment', 'default'):
+                if row.get(k, inspect._empty) is not inspect._empty:
+                    row[k] = literal(getattr(row[k], '__name__', str(row[k])))
         parts = f'---\n\n### {self.nm}', f'```python\n{self.nm}({call})\n```', self.docs or '', table._repr_markdown_()
         return '\n\n'.join(parts)
 
@@ -136,7 +148,8 @@ def reports(root):
         late = f'Out of date: the {" and ".join(why)} moved since this page was executed. `make reports` does it again.'
         if why == ['colophon']: late = 'Not executed yet: `make reports` does it, once its runs are there.'
         if why: nb.cells.insert(0, mk_cell(f'::: {{.callout-warning}}\n{late}\n:::', 'markdown'))
-        written(nb, root/PLACE.get(report.stem, 'papers')/report.name, title=title, description=about, order=k)
+        to = root/PLACE.get(report.stem, 'papers')/report.name
+        written(nb, to, title=title, description=about, order=k, **WIDE)
     return where, pages
 
 
@@ -156,8 +169,13 @@ def kind(verdict):
     return re.sub(r'\W+', '-', verdict)
 
 
-def tally(table, pages):
-    "How many claims of each paper have which verdict, each number a link to those claims; pages: paper and its report."
+def documents(root):
+    "Each paper: what it is and by whom, as the page of data has it."
+    return dict(re.findall(r'^\| (S\d) \| (.+) \|$', (root/'pages'/'data.qmd').read_text(encoding='utf-8'), re.M))
+
+
+def tally(table, pages, about):
+    "How many claims of each paper have which verdict, with links; pages: each one's report; about: what each one is."
     def badge(paper, verdict, n):
         query = html.escape(f'pages/claims.html?paper={paper}&verdict={verdict}'.replace(' ', '+'))
         return f'<a class="verdict {kind(verdict)}" href="{query}"><b>{n}</b> {verdict}</a>'
@@ -167,7 +185,8 @@ def tally(table, pages):
         badges = ' '.join(badge(paper, v, counts[v]) for v in VERDICTS if v in counts)
         name = f'<b>{paper}</b> {PAPERS[paper]}'
         if paper in pages: name = f'<a href="papers/{pages[paper]}.html">{name}</a>'
-        rows.append(f'<div class="paper"><p>{name}: {len(own)} claims</p><p>{badges}</p></div>')
+        what = f'<p class="document">{html.escape(about[paper])}</p>'
+        rows.append(f'<div class="paper"><p>{name}: {len(own)} claims</p>{what}<p>{badges}</p></div>')
     counts = table.verdict.value_counts()
     total = ' '.join(badge('', v, counts[v]) for v in VERDICTS if v in counts)
     every = f'<div class="paper"><p><b>All</b>: {len(table)} claims</p><p>{total}</p></div>'
@@ -196,7 +215,7 @@ def claim_table(table, where):
         value = f'{r.value:.6g}' if isinstance(r.value, float) else r.value
         ours, source = html.escape(found.get('ours', '')), html.escape(f'{r.paper}, {r.source}')
         whole = r'\[[^][]*\]|\b[nqp] (= )?\d[\d.]*' # an interval, a number with its letter: each stays on a line
-        ours = re.sub(whole, lambda m: m[0].replace(' ', '&nbsp;'), ours)
+        ours = re.sub(whole, r'<span class="whole">\g<0></span>', ours)
         if ours and r.verdict in EXACT: ours += ' <small>exact</small>' # no error of sampling
         cells = dict(claim=f'{html.escape(said(r))} <small>{r.id}</small>', source=source,
                      paper=html.escape(value), ours=ours,
@@ -297,8 +316,8 @@ if __name__ == '__main__':
     shutil.copy(font, root/'pages'/'ipaexg.ttf')
     library(root)
     (where, pages), table = reports(root), every_claim()
-    texts = dict(tally=tally(table, pages), claims=claim_table(table, where), runs=run_tables(root, where),
-                 times=times(root))
+    texts = dict(tally=tally(table, pages, documents(root)), claims=claim_table(table, where),
+                 runs=run_tables(root, where), times=times(root))
     for source in (root/'_index.qmd', *(root/'pages').glob('_*.qmd')): page(source, texts)
     print(f'{len(table)} claims, {len(where)} of them with ours')
     gc.freeze() # each shell that ran a module's cells collects garbage at the end, a second each

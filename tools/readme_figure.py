@@ -18,7 +18,7 @@ runs = [r for r in runs if shown(r['params'])]
 readable()
 np.random.seed(0) # of the dots' places beside each other
 names = [SHOWN[r['params']['model'], r['params']['weights']] for r in runs]
-_, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout='constrained', width_ratios=[1.5, 1])
+_, (left, right) = plt.subplots(1, 2, figsize=(6.8, 3), layout='constrained', width_ratios=[1.6, 1])
 sns.stripplot(x=names, y=[r['metrics']['test']['accuracy'] for r in runs], order=SHOWN.values(), ax=left, jitter=.15)
 majority = sum(r['metrics']['test']['majority'] for r in runs)/len(runs)
 left.axhline(majority, color='grey', ls='--', label='the commonest grade for all')

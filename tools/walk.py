@@ -4,8 +4,8 @@ The folder `検査 画像/` is cut from the set `fastener`: what an engineer has
 later (新着: two types of part that no training has seen, some photographs of the others, and what lies about in such
 folders). The commands leave their runs in runs/walk/, and steps.csv beside them: each command and its seconds by the
 clock, the start of Python included; busy: how many processes ran in the minute before. nbs/papers/walkthrough.ipynb
-reads that. Where Chromium is, images/walk.png is drawn: the page of the lot, its photographs blurred, for nobody has
-said that they may be shown.
+reads that. Where Chromium is, images/walk.png is drawn: the page of the lot, a grey box in the place of each
+photograph, for nobody has said that they may be shown.
 """
 import csv, os, random, re, shlex, shutil, subprocess, sys, tempfile, time
 from importlib.util import find_spec
@@ -60,11 +60,11 @@ def call(step, notebook, **params):
     return run.as_posix()
 
 
-def blurred(page, to):
-    "The upper part of a page as a small image."
+def greyed(page, to):
+    "The upper part of a page as a small image, without its photographs."
     font = Path(find_spec('matplotlib_fontja').origin).parent/'fonts'/'ipaexg.ttf'
     style = f'<style>@font-face {{ font-family: J; src: url("{font.as_uri()}") }} * {{ font-family: J }} ' \
-            'img { filter: blur(5px) }</style>'
+            'img { filter: contrast(0) }</style>' # each pixel the same grey
     with tempfile.TemporaryDirectory() as there:
         copy, shot = Path(there)/'page.html', Path(there)/'page.png'
         copy.write_text(page.read_text(encoding='utf-8').replace('</head>', f'{style}</head>'), encoding='utf-8')
@@ -89,7 +89,7 @@ if __name__ == '__main__':
     few = call('few', 'run_anomaly', data=photos)
     call('lot', 'run_inspect', run=first, images=NEW)
     lot = call('lot-few', 'run_inspect', run=few, images=NEW, lang='ja')
-    if shutil.which('chromium'): blurred(Path(lot).with_suffix('.html'), Path('images', f'{STUDY}.png'))
+    if shutil.which('chromium'): greyed(Path(lot).with_suffix('.html'), Path('images', f'{STUDY}.png'))
     call('export', 'run_export', run=first, to=TOP/'ライン3')
     shutil.copyfile(TOP/'ライン3'/'card.md', Path('runs', STUDY, 'card.md'))
     with whole(Path('runs', STUDY, 'steps.csv')) as part, open(part, 'w', newline='', encoding='utf-8') as f:
