@@ -41,7 +41,7 @@ lab: .venv/.installed
 
 .venv/.installed: settings.ini pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else f"Python 3.11 to 3.13 is needed, this is {sys.version.split()[0]}: try make PYTHON=python3.12")'
-	@echo "Installing into .venv: about four minutes and 6 GB, most of it PyTorch."
+	@echo "Installing into .venv: two to four minutes and 6 GB, most of it PyTorch."
 	@$(BIN)/python -c "" 2>/dev/null || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[export,lab,studies,dev,site]'
 	@touch $@

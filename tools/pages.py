@@ -45,6 +45,7 @@ def written(nb, to, **front):
     for c in nb.cells:
         if c.cell_type == 'markdown': # a page lies one folder deep, a report two
             c.source = published.sub(rf']({back}\1', c.source).replace('](../../', '](../')
+            c.source = c.source.replace('](claims.csv)', '](../pages/claims.qmd)') # the table, as a page
     lines = [f'{k}: {json.dumps(v, ensure_ascii=False)}' for k, v in front.items()]
     nb.cells.insert(0, mk_cell('\n'.join(['---', *lines, '---']), 'raw'))
     to.parent.mkdir(exist_ok=True)
