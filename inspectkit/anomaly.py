@@ -52,7 +52,7 @@ def t2_limit(
     d: int, # numbers in a code: rows of `axes`
     n: int = 0, # images that mean and covariance come from; 0 for so many that they are known
 ) -> float: # limit of T²
-    "Below it are so many of further normal images, if their codes are normally distributed; not for `robust` of few images."
+    "Below it are so many of further normal images, if their codes are normally distributed; `robust` needs many."
     from scipy.stats import chi2, f
     if not 0 < share < 1: raise ValueError(f"share={share} must be between 0 and 1")
     if not n: return float(chi2.ppf(share, d))

@@ -85,13 +85,13 @@ def entries(
     white = V*(L.clamp(min=0) + .01*L[-1] + 1e-9).rsqrt() @ V.T # 1e-9: all images are the same
     return F.normalize((asked - mean) @ white, dim=-1), F.normalize((found - mean) @ white, dim=-1)
 
-# %% ../nbs/20_duplicates.ipynb #e9c26ef2
-SUSPECTS, SKIPPED, OTHERS, ALIKE = 3, 14, 6, .95 # images of each kind; similarity of thumbnails, as of frames of a burst
+# %% ../nbs/20_duplicates.ipynb #39f406a4
+SUSPECTS, SKIPPED, OTHERS, ALIKE = 3, 14, 6, .95 # images of each kind; of thumbnails, as in a burst
 
 def places(
     best: Tensor, # (n, N) similarity of thumbnails, -2 for the image itself
 ) -> tuple: # suspects (n, Z), others (n, O), and where these are no copies (n, O) bool
-    "Who is compared: the nearest and, in a burst, its first frame; others from further down, beyond all that are alike."
+    "Who is compared: the nearest and a burst's first frame; others from further down, beyond all that are alike."
     N = best.shape[1]
     Z = min(SUSPECTS, max(1, (N - 1)//2))
     O = min(OTHERS, N - 1 - Z)
@@ -104,6 +104,7 @@ def places(
     suspects[burst, -1] = (best[burst] >= ALIKE).byte().argmax(1) # the first is compared with every other one
     return suspects, order.gather(1, place), place >= alike[:, None]
 
+# %% ../nbs/20_duplicates.ipynb #e9c26ef2
 def nearest(
     asked: Tensor, # (8, N, D) of length 1
     found: Tensor, # (E, N, D) of length 1

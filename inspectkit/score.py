@@ -87,7 +87,7 @@ def cheapest(
     if cost.shape != 2*prob.shape[1:]: raise ValueError(f"prob is {tuple(prob.shape)}, cost is {tuple(cost.shape)}")
     return len(cost) - 1 - (prob.double() @ cost.double()).flip(1).argmin(1)
 
-# %% ../nbs/07_score.ipynb #3e1c5df0
+# %% ../nbs/07_score.ipynb #4f508bd9
 def kappa_interval(
     counts: Tensor, # (K, K) confusion matrix of ordered classes
     sd: float, # standard deviation of kappa over redraws
@@ -101,6 +101,7 @@ def kappa_interval(
     other = (1 - torch.eye(K))*counts.sum(1, keepdim=True).double()/max(1, K - 1)
     return [kappa((1 - wrong)*counts.double() + wrong*other).item(), 1.]
 
+# %% ../nbs/07_score.ipynb #3e1c5df0
 def bootstrap(
     y: Tensor, # (N,) true class
     pred: Tensor, # (N,) predicted class
