@@ -9,7 +9,7 @@ __all__ = ['THUMB', 'WIDTHS', 'CUTS', 'SUSPECTS', 'SKIPPED', 'OTHERS', 'ALIKE', 
            'check_groups', 'grouped', 'false_alarms']
 
 # %% ../nbs/20_duplicates.ipynb #c4f3d605
-import itertools, math, re
+import itertools, math, re, warnings
 from collections import Counter
 from dataclasses import replace
 import numpy as np, pandas as pd, torch
@@ -244,6 +244,9 @@ def found_pairs(
     other, way, cut, counts = nearest(*entries(levels[max(levels)]))
     pose, best, Z = pose_of(CUTS[cut.flatten()]).view(N, -1, 4), {}, min(SUSPECTS, max(1, (N - 1)//2))
     unlike = counts[:, Z:]
+    if n := int((~unlike.any(1)).sum()):
+        warnings.warn(f'near copies: {n} of {N} images have nothing unlike beside them, and copies may be missed: the set '
+                      'is too small or too alike to be judged; add photographs of other parts')
     judged = counts[:, :Z] | unlike.any(1, keepdim=True) # without any others only what is all but the same
     for i in tqdm(torch.arange(N).split(16), 'comparing images', delay=2, leave=False):
         similarity, fitted = compare(x, levels, i, other[i], way[i], pose[i], unlike[i])
