@@ -245,8 +245,8 @@ def found_pairs(
     pose, best, Z = pose_of(CUTS[cut.flatten()]).view(N, -1, 4), {}, min(SUSPECTS, max(1, (N - 1)//2))
     unlike = counts[:, Z:]
     if n := int((~unlike.any(1)).sum()):
-        warnings.warn(f'near copies: {n} of {N} images have nothing unlike beside them, and copies may be missed: the set '
-                      'is too small or too alike to be judged; add photographs of other parts')
+        warnings.warn(f'near copies: {n} of {N} images have nothing unlike beside them, and copies may be missed: the '
+                      'set is too small or too alike to be judged; add photographs of other parts')
     judged = counts[:, :Z] | unlike.any(1, keepdim=True) # without any others only what is all but the same
     for i in tqdm(torch.arange(N).split(16), 'comparing images', delay=2, leave=False):
         similarity, fitted = compare(x, levels, i, other[i], way[i], pose[i], unlike[i])
