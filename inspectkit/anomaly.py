@@ -17,7 +17,7 @@ from .train import batch_for, keep_freed
 # %% ../nbs/11_anomaly.ipynb #ea8e8d53
 def gaussian(
     z: Tensor, # (N, d) codes of the training images, N at least 2
-    robust: bool = False, # whether mean and covariance are those of the half that lies closest together
+    robust: bool = False, # whether mean and covariance are of those that fit the half that lies closest together
 ) -> tuple: # mean (d,), axes (r, d), both float64: directions divided by the spread along them; r is d at most
     "What `hotelling` needs to know of the training codes; ValueError where they do not vary at all."
     if z.ndim != 2 or len(z) < 2: raise ValueError(f"z is {tuple(z.shape)}, needs (N, d) codes of at least 2 images")
@@ -29,9 +29,11 @@ def gaussian(
         fitted = MinCovDet(random_state=0).fit(z.numpy())
         mean, cov = torch.from_numpy(fitted.location_), torch.from_numpy(fitted.covariance_)
     else: mean, cov = z.mean(0), torch.cov(z.T).reshape(z.shape[1], -1)
+    rounding = 10*torch.finfo(z.dtype).eps*z.abs().amax(0) # 10: the mean of equal numbers is off by a few eps
+    if (cov.diagonal() <= rounding**2).all():
+        raise ValueError('the codes of all training images are the same: there is no T²')
     value, vector = torch.linalg.eigh(cov)
     keep = value > 1e-12*value.max()
-    if value.max() <= 0: raise ValueError('the codes of all training images are the same: there is no T²')
     return mean, vector[:, keep].T/value[keep].sqrt()[:, None]
 
 def hotelling(
@@ -50,7 +52,7 @@ def t2_limit(
     d: int, # numbers in a code: rows of `axes`
     n: int = 0, # images that mean and covariance come from; 0 for so many that they are known
 ) -> float: # limit of T²
-    "Below it are so many of further normal images, if their codes are normally distributed; not for `robust`."
+    "Below it are so many of further normal images, if their codes are normally distributed; `robust` needs many."
     from scipy.stats import chi2, f
     if not 0 < share < 1: raise ValueError(f"share={share} must be between 0 and 1")
     if not n: return float(chi2.ppf(share, d))

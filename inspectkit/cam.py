@@ -152,10 +152,12 @@ def plain_cam(model, x, target=None, layer=None, of='logits'): # as grad_cam, bu
         raise ValueError("plain_cam needs a head of a mean and one linear layer, as resnet18 has: take grad_cam")
     if layer not in (None, find_layer(model)) or of != 'logits':
         raise ValueError("plain_cam looks at the last layer and at logits only: take grad_cam")
-    with eval_mode(model), torch.no_grad():
-        A = model.features(x)
-        weight = head[1].weight[class_of(model.head(A), target)]
-        return torch.einsum('nk,nkhw->nhw', weight, A).relu()
+    kept = []
+    hook = model.features.register_forward_hook(lambda m, i, out: kept.append(out))
+    try:
+        with eval_mode(model), torch.no_grad(): weight = head[1].weight[class_of(model(x), target)] # as it sees x
+    finally: hook.remove()
+    return torch.einsum('nk,nkhw->nhw', weight.detach(), kept[-1]).relu()
 
 # %% ../nbs/08_cam.ipynb #f9ff82c0
 METHODS = dict(grad_cam=grad_cam, grad_cam_pp=grad_cam_pp, hires_cam=hires_cam, layer_cam=layer_cam,

@@ -196,19 +196,23 @@ def curve(
     insert: bool = False, # bring pixels back, rather than take them away
     steps: int = 16, # equal steps from the whole image to nothing, or back
     batch_size: int = 0, # pictures at once; 0 for `batch_for`
-) -> Tensor: # (N, steps + 1) probability of the class
+) -> Tensor: # (N, steps + 1) probability of the class; nan where the map is the same everywhere, or has no number
     "Deletion or insertion curve, Petsiuk et al. 2018 (arXiv:1806.07421), section 4.1."
     if cam.shape != (len(x), *x.shape[-2:]): raise ValueError(f"cam is {tuple(cam.shape)}, x is {tuple(x.shape)}")
     if not x.isfinite().all(): raise ValueError("x has a pixel that is no number")
+    if target.shape != x.shape[:1]: raise ValueError(f"target is {tuple(target.shape)}, x is {tuple(x.shape)}")
     if steps < 1: raise ValueError(f"steps={steps} must be at least 1")
     cut = torch.linspace(0, cam[0].numel(), steps + 1, device=x.device).round()
     some, none = (cut[1:], cut[:1]) if insert else (cut[:-1], cut[-1:]) # what shows nothing is the same for all images
     image = torch.arange(len(x), device=x.device).repeat_interleave(steps)
     p = seen_after(model, x, ranks(cam), torch.cat([image, image[:1]]), torch.cat([some.repeat(len(x)), none]),
                    insert, batch_size or batch_for(x, model))
+    if not (0 <= target.min() and target.max() < p.shape[1]):
+        raise ValueError(f"target has classes {target.min()} to {target.max()}, the network 0 to {p.shape[1] - 1}")
     own = p[:-1].view(len(x), steps, -1).gather(2, target.view(-1, 1, 1).expand(-1, steps, 1))[..., 0]
     nothing = p[-1, target][:, None]
-    return torch.cat([nothing, own] if insert else [own, nothing], 1)
+    says = cam.isfinite().all((1, 2)) & (cam.amax((1, 2)) > cam.amin((1, 2))) # else there is no order to follow
+    return torch.where(says[:, None], torch.cat([nothing, own] if insert else [own, nothing], 1), math.nan)
 
 # %% ../nbs/09_cam_metrics.ipynb #2882aedc
 def area(

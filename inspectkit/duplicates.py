@@ -9,7 +9,7 @@ __all__ = ['THUMB', 'WIDTHS', 'CUTS', 'SUSPECTS', 'SKIPPED', 'OTHERS', 'ALIKE', 
            'check_groups', 'grouped', 'false_alarms']
 
 # %% ../nbs/20_duplicates.ipynb #c4f3d605
-import itertools, math, re
+import itertools, math, re, warnings
 from collections import Counter
 from dataclasses import replace
 import numpy as np, pandas as pd, torch
@@ -85,13 +85,13 @@ def entries(
     white = V*(L.clamp(min=0) + .01*L[-1] + 1e-9).rsqrt() @ V.T # 1e-9: all images are the same
     return F.normalize((asked - mean) @ white, dim=-1), F.normalize((found - mean) @ white, dim=-1)
 
-# %% ../nbs/20_duplicates.ipynb #e9c26ef2
-SUSPECTS, SKIPPED, OTHERS, ALIKE = 3, 14, 6, .95 # images of each kind; similarity of thumbnails, as of frames of a burst
+# %% ../nbs/20_duplicates.ipynb #39f406a4
+SUSPECTS, SKIPPED, OTHERS, ALIKE = 3, 14, 6, .95 # images of each kind; of thumbnails, as in a burst
 
 def places(
     best: Tensor, # (n, N) similarity of thumbnails, -2 for the image itself
 ) -> tuple: # suspects (n, Z), others (n, O), and where these are no copies (n, O) bool
-    "Who is compared: the nearest and, in a burst, its first frame; others from further down, beyond all that are alike."
+    "Who is compared: the nearest and a burst's first frame; others from further down, beyond all that are alike."
     N = best.shape[1]
     Z = min(SUSPECTS, max(1, (N - 1)//2))
     O = min(OTHERS, N - 1 - Z)
@@ -104,6 +104,7 @@ def places(
     suspects[burst, -1] = (best[burst] >= ALIKE).byte().argmax(1) # the first is compared with every other one
     return suspects, order.gather(1, place), place >= alike[:, None]
 
+# %% ../nbs/20_duplicates.ipynb #e9c26ef2
 def nearest(
     asked: Tensor, # (8, N, D) of length 1
     found: Tensor, # (E, N, D) of length 1
@@ -243,6 +244,9 @@ def found_pairs(
     other, way, cut, counts = nearest(*entries(levels[max(levels)]))
     pose, best, Z = pose_of(CUTS[cut.flatten()]).view(N, -1, 4), {}, min(SUSPECTS, max(1, (N - 1)//2))
     unlike = counts[:, Z:]
+    if n := int((~unlike.any(1)).sum()):
+        warnings.warn(f'near copies: {n} of {N} images have nothing unlike beside them, and copies may be missed: the '
+                      'set is too small or too alike to be judged; add photographs of other parts')
     judged = counts[:, :Z] | unlike.any(1, keepdim=True) # without any others only what is all but the same
     for i in tqdm(torch.arange(N).split(16), 'comparing images', delay=2, leave=False):
         similarity, fitted = compare(x, levels, i, other[i], way[i], pose[i], unlike[i])
