@@ -157,7 +157,7 @@ def foreign(sets, times=1 if SMALL else 20):
             for name, (look, how) in ways.items():
                 def far(f, i): return torch.stack([how(f[look][i], v[known][look][train]),
                                                    how((f['light'][i] - mean)/sd, (lit - mean)/sd)], 1)
-                at, _ = limits(dict(far=far(v[known], val)), SHARE)
+                at, _ = limits(dict(far=far(v[known], val), group=val), SHARE)
                 for k, (f, i) in asked.items():
                     beyond = (far(f, i) >= at).any(1).double()
                     tries.setdefault(k, dict(n=len(beyond))).setdefault(name, []).append(beyond.mean().item())

@@ -461,7 +461,7 @@ def folder(
     every = [f for f in below(root) if not hidden(f, root) and f.relative_to(root).parts[0] not in TRUTH]
     masks = masks_of(every)
     flat = [f for f in every if f not in masks]
-    apart = [(as_text(f.relative_to(root).as_posix()), 'skipped', f'a mask: of {as_text(of)}; masks are read from masks/')
+    apart = [(as_text(f.relative_to(root).as_posix()), 'skipped', f'a mask: of {as_text(of)}; read from masks/ only')
              for f, of in masks.items()]
     if least == 1 and not classes and flat: # no folders at all: one class
         return gather(name, flat, len(flat)*['normal'], ['normal'], size, root, box, apart)
