@@ -118,7 +118,7 @@ def deletions(x, y, gen, device, steps, insert=False):
     cam = on_image(torch.rand(n, 7, 7, generator=gen), (side, side))
     metric = PixelFlipping(features_in_step=3*side*side//steps, perturb_baseline=0., abs=False, normalise=False,
                            disable_warnings=True)
-    given = dict(x_batch=x.numpy(), y_batch=y.numpy(), a_batch=(-cam if insert else cam)[:, None].numpy(),
+    given = dict(x_batch=x.numpy(), y_batch=y.numpy(), a_batch=(1 - cam if insert else cam)[:, None].numpy(),
                  channel_first=True, device=device)
     def theirs(net, precision):
         model = nn.Sequential(net, Floats()).eval()
