@@ -575,7 +575,8 @@ def in_order(
     classes = list(map(str, classes)) # 0 and 24 are names too
     if sorted(classes) != sorted(images.classes):
         names = ', '.join(images.classes)
-        raise ValueError(f"classes={classes} are to be {names}, each once, from light to severe")
+        raise ValueError(f"classes={classes} are to be {names}, each once, from light to severe; to papermill they are "
+                         f'given as -y "classes: [{names}]"')
     place = torch.tensor([classes.index(c) for c in images.classes])
     return replace(images, classes=classes, y=place[images.y])
 
