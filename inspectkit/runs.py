@@ -9,7 +9,7 @@ __all__ = ['PACKAGES', 'project_above', 'repo_root', 'given_names', 'as_type', '
            'threads_before']
 
 # %% ../nbs/00_runs.ipynb #8b5aca2d
-import ast, glob, hashlib, json, math, os, platform, re, shutil, subprocess, sys
+import ast, glob, hashlib, json, math, os, platform, re, shutil, subprocess, sys, time
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from importlib import metadata
@@ -156,7 +156,7 @@ def whole(
 def swap(
     part: Path, # a folder
     path: Path, # where it is to be; what is there is removed
-    tries: int = 9, # how often another writer may come in between
+    tries: int = 49, # how often another writer may come in between
 ):
     "Put a folder in the place of another; where that can't be, the other one stays."
     old = beside(path, 'old.part')
@@ -167,6 +167,7 @@ def swap(
         with suppress(OSError): # none was there, or another one is there by now
             if not path.exists(): os.replace(old, path)
         if not tries or not isinstance(e, OSError): raise
+        time.sleep(os.urandom(1)[0]/2**14) # up to a sixtieth of a second: two that meet part
         swap(part, path, tries - 1)
     with suppress(OSError): # none was there, or it is in use: the next call tries again
         shutil.rmtree(old.replace(beside(path)), ignore_errors=True)
