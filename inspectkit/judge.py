@@ -4,11 +4,14 @@
 
 # %% auto #0
 __all__ = ['scaled', 'Grader', 'through', 'with_maps', 'by_code', 'by_patches', 'Scorer', 'Away', 'where_far', 'is_grading',
-           'usual', 'evidence', 'draw_limits', 'as_high', 'unlike_good', 'judge_of']
+           'weights_of', 'good_classes', 'usual', 'evidence', 'draw_limits', 'as_high', 'unlike_good', 'judge_of']
 
 # %% ../nbs/31_judge.ipynb #0f32b4d9
+from pathlib import Path
 import torch
 from torch import Tensor, nn
+from .runs import repo_root
+from .data import is_normal
 from .models import build, eval_mode, mean_std
 from .train import autocast, batch_for, keep_freed
 from .autoencoder import build_parts, code_of
@@ -16,6 +19,8 @@ from .anomaly import anomaly_map, centre_distance, hotelling, patch_vectors, pre
 from .shortcuts import remedied
 from .threshold import decide, one_each, safe_above, safe_below
 from .calibration import fit_temperature, log_prob, tempered
+from .studies import command
+from .defaults import told_apart
 from .cam import grad_cam
 
 # %% ../nbs/31_judge.ipynb #f29d5192
@@ -162,7 +167,7 @@ def where_far(
         return grad_cam(model, seen, torch.zeros(len(b), dtype=torch.long, device=device), last).float().cpu()
     return torch.cat([one(b) for b in x.split(batch_size or batch_for(x, judge))])
 
-# %% ../nbs/31_judge.ipynb #6a0820bd
+# %% ../nbs/31_judge.ipynb #ced23b52
 def is_grading(
     run: dict, # JSON of a run
 ) -> bool: # True for run_experiment, False for run_anomaly
@@ -172,6 +177,41 @@ def is_grading(
     if 'each' in m and 'main' in m: return False
     raise ValueError('this is no run of run_experiment or run_anomaly, and only those keep what can judge an image')
 
+def weights_of(
+    run: str, # path of the JSON, from the project's top
+    asked: dict, # what it holds, of `inspectkit.runs.read_run`
+) -> Path: # of its weights
+    "The weights beside a run; FileNotFoundError with the command that makes them again."
+    file = (repo_root()/run).with_suffix('.safetensors')
+    if file.is_file(): return file
+    again = command(f"nbs/run_{'experiment' if is_grading(asked) else 'anomaly'}.ipynb", asked['params'])
+    raise FileNotFoundError(f'run={run!r}: its weights are not at {file}, they are not kept with the project; this makes '
+                            f'them again: {again}')
+
+
+# %% ../nbs/31_judge.ipynb #f658f797
+def good_classes(
+    asked: str, # names with commas; empty for those that are called good
+    classes: list, # of the run
+    normal: list = None, # those that an anomaly run was trained on; None for a classifier
+    own: bool = False, # whether the classes are folders of the user's
+) -> list: # names
+    "Which classes are good; ValueError where that is not clear."
+    called, given = normal or [k for k in classes if is_normal(k)], [g.strip() for g in asked.split(',') if g.strip()]
+    if normal is None and not given:
+        if own: told_apart(classes, 'good')
+        if len(called) > 1:
+            raise ValueError(f'{" and ".join(called)} are both called good: -p good "{",".join(called)}" takes all of '
+                             f'them for good, -p good "{called[0]}" the others for defects')
+    good = given or called
+    if not good or set(good) - set(classes) or normal is None and not set(classes) - set(good):
+        raise ValueError(f"good={asked!r}: which classes are good? -p good takes some of {', '.join(classes)}")
+    if normal is not None and set(good) != set(normal):
+        raise ValueError(f"good={asked!r}: the run knows {', '.join(normal)} as good; leave good empty")
+    return good
+
+
+# %% ../nbs/31_judge.ipynb #6a0820bd
 def usual(
     score: Tensor, # (n,) of good parts
 ) -> float: # above 0

@@ -5,7 +5,7 @@ import numpy as np, pandas as pd, pytest, torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from browser import CHROMIUM
-from inspectkit.page import card, inside, page
+from inspectkit.page import WORDS, card, inside, page
 from inspectkit.runs import run_path
 from inspectkit.studies import defaults
 from inspectkit.synthetic import parts
@@ -256,9 +256,9 @@ runpy.run_path(sys.argv[0], run_name='__main__')"""
 @pytest.mark.parametrize('k', [0, 1])
 def test_export(papermill, inspect, root, trained, anomaly_runs, photos, tmp_path, k):
     "The script alone, where PyTorch and this project are not, says of the run's images what run_inspect says."
-    run, to = [trained, anomaly_runs[0]][k], tmp_path/'書き出し １'
+    run, to, lang = [trained, anomaly_runs[0]][k], tmp_path/'書き出し １', ['en', 'ja'][k]
     there = set((root/'runs'/'_inspect').glob('*.json'))
-    limits = ['-p', 'promise', 'average', '-p', 'miss', .2, '-p', 'overkill', .2]
+    limits = ['-p', 'promise', 'average', '-p', 'miss', .2, '-p', 'overkill', .2, '-p', 'lang', lang]
     out = tmp_path/'e.ipynb'
     r = papermill('nbs/run_export.ipynb', out, '-p', 'study', '_inspect', '-p', 'run', run, '-p', 'to', to, *limits)
     assert r.returncode == 0, r.stderr[-2000:]
@@ -271,17 +271,22 @@ def test_export(papermill, inspect, root, trained, anomaly_runs, photos, tmp_pat
     assert sorted(f.name for f in to.iterdir()) == ['card.md', 'judge.py', 'model.onnx']
     card = (to/'card.md').read_text(encoding='utf-8')
     assert run.name in card and json.loads(run.read_text(encoding='utf-8'))['env']['data']['hash'] in card
-    assert ('s/(1 + s) may differ' if k else 'a probability, may differ') in card and 'How good it is: ' in card
+    for text in (['a probability, may differ', 'How good it is: '], ['s/(1 + s) の差は', 'モデルの実力：', '| テスト結果 |'])[k]:
+        assert text in card
+    assert k == 0 or not re.search(r'[a-z]{3,} (the|of|is|are|and) ', card)
     (photos/'良品'/'壊れた.png').write_bytes(b'no image')
     try:
         r = subprocess.run([sys.executable, '-c', WITHOUT, to/'judge.py', photos, tmp_path/'t.csv'], cwd=tmp_path,
                            capture_output=True, text=True)
         assert r.returncode == 0, r.stderr
     finally: (photos/'良品'/'壊れた.png').unlink()
-    mine = pd.read_csv(tmp_path/'t.csv', encoding='utf-8-sig').set_index('file')
-    assert mine.result.pop('良品/壊れた.png') == 'could not be read'
+    def table(name): # in English
+        english = {v: WORDS['en'][w] for w, v in WORDS[lang].items()}
+        return pd.read_csv(tmp_path/name, encoding='utf-8-sig').rename(columns=english).set_index('file')
+    mine = table('t.csv')
+    assert mine.result.pop('良品/壊れた.png') == WORDS[lang]['unread']
     (tmp_path/'i.csv').write_bytes(inspect('-p', 'images', photos, '-p', 'shown', 0, *limits, run=run)[1])
-    theirs = pd.read_csv(tmp_path/'i.csv', encoding='utf-8-sig').set_index('file')
+    theirs = table('i.csv')
     precision = json.loads(run.read_text(encoding='utf-8'))['env']['precision']
     near = 1e-4 if precision == 'fp32' else .05
     assert mine.result.nunique() > 1
