@@ -197,7 +197,7 @@ def content(
     if what.st_size > MAX_BYTES: raise Unusable(f'{what.st_size//10**6} MB: more than an image has')
     return file.read_bytes()
 
-MASK = re.compile('[-_. ](mask|gt|label|seg)$', re.I) # the end of a name
+MASK = re.compile('[-_. ](mask|gt|seg|マスク)$', re.I) # the end of a name; 001_label may well be a photograph
 
 def masks_of(
     files: list, # paths
