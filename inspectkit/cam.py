@@ -139,7 +139,7 @@ def score_cam(
             low, high = a.amin((1, 2), True), a.amax((1, 2), True)
             veil = torch.where(high > low, (a - low)/(high - low), 0.)
             veil = nn.functional.interpolate(veil[:, None], x.shape[-2:], mode='bilinear')
-            seen = torch.cat([score_of(model(image*v), t.expand(len(v)), of) for v in veil.split(32)])
+            seen = torch.cat([score_of(model(image*v), t.expand(len(v)), of) for v in veil.split(batch_for(x, model))])
             out.append((seen.softmax(0)[:, None, None]*a).sum(0).relu())
     return torch.stack(out)
 

@@ -124,8 +124,9 @@ def batch_for(
     net: nn.Module, # its `size`, where it has one, is what it enlarges them to
 ) -> int: # 16 of 224 pixels on a processor, whose cache holds what becomes of them; at most 64, 128 on a GPU
     "How many images to show a network at a time."
-    gpu, pixels = next(chain(net.parameters(), net.buffers()), x).is_cuda, getattr(net, 'size', 0)**2
-    return max(1, min(128 if gpu else 64, (128 if gpu else 16)*224**2//(pixels or x.shape[-2]*x.shape[-1])))
+    gpu, side = next(chain(net.parameters(), net.buffers()), x).is_cuda, getattr(net, 'size', 0)
+    pixels = side**2 if side and isinstance(side, int) else x.shape[-2]*x.shape[-1] # another's network may mean else
+    return max(1, min(128 if gpu else 64, (128 if gpu else 16)*224**2//pixels))
 
 @torch.no_grad()
 def predict(
