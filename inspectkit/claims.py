@@ -68,7 +68,8 @@ def near_verdict(
 def says(
     d: dict, # mean, low, high of the 95 % interval, n: see `inspectkit.score.paired`
 ) -> str: # one line
-    "A difference with its interval and how many pairs stand behind it."
+    "A difference with its interval and how many pairs stand behind it; no interval where all pairs differ alike."
+    if d['low'] == d['high']: return f"{d['mean']:+.3f}, n = {d['n']} alike: no interval"
     return f"{d['mean']:+.3f} [{d['low']:+.3f}, {d['high']:+.3f}], n = {d['n']}"
 
 # %% ../nbs/13_claims.ipynb #926ecd8f
