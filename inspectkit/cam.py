@@ -33,10 +33,15 @@ def tracked_from(
     model: nn.Module, # its hooks are as before afterwards
     layer: nn.Module, # inside it
 ): # a block
-    "Gradients reach back to the layer's output and no further."
+    "Gradients reach back to the layer's output and no further; ValueError for a layer that gives no maps."
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError('a map takes a gradient, and torch.inference_mode allows none: call it outside')
     def off(*_): torch.set_grad_enabled(False)
     def on(_, inputs, out):
         torch.set_grad_enabled(True)
+        if not isinstance(out, Tensor) or out.ndim != 4:
+            given = tuple(out.shape) if isinstance(out, Tensor) else f'a {type(out).__name__}'
+            raise ValueError(f"the layer gives {given}, needs (N, C, h, w)")
         return out.detach().requires_grad_()
     hooks = [model.register_forward_pre_hook(off, prepend=True), layer.register_forward_hook(on, prepend=True)]
     try:
@@ -56,7 +61,7 @@ def class_of(
         raise ValueError(f"need pairs: target is {tuple(target.shape)}, logits are {tuple(logits.shape)}")
     if ((target < 0) | (target >= logits.shape[1])).any():
         raise ValueError(f"target has classes {target.min()} to {target.max()}, the network 0 to {logits.shape[1] - 1}")
-    return target.to(logits.device, non_blocking=True)
+    return target.long().to(logits.device, non_blocking=True)
 
 def score_of(
     logits: Tensor, # (N, K)
@@ -79,12 +84,13 @@ def activation_and_gradient(
     "One forward pass and the little that lies behind the layer."
     layer, kept = layer or find_layer(model), []
     with eval_mode(model), tracked_from(model, layer):
-        hook = layer.register_forward_hook(lambda m, i, out: kept.append(out))
+        def keep(_, inputs, out):
+            kept.append(out)
+            return out.clone() # what follows may write into it, as the sum of a ResNet's block does
+        hook = layer.register_forward_hook(keep)
         try: score = score_of(model(x), target, of)
         finally: hook.remove()
-        if not kept or kept[-1].ndim != 4:
-            raise ValueError(f"the layer gives {tuple(kept[-1].shape) if kept else 'nothing'}, needs (N, C, h, w)")
-        gradient, = torch.autograd.grad(score.sum(), kept[-1], allow_unused=True)
+        gradient = torch.autograd.grad(score.sum(), kept[-1], allow_unused=True)[0] if score.requires_grad else None
     if gradient is None: raise ValueError('the score does not depend on this layer')
     return kept[-1].detach(), gradient
 
@@ -100,8 +106,14 @@ def grad_cam(
     from captum.attr import LayerGradCam
     layer = layer or find_layer(model)
     with eval_mode(model), tracked_from(model, layer):
-        by_captum = LayerGradCam(lambda x: score_of(model(x), target, of).sum()[None], layer)
-        return by_captum.attribute(x, relu_attributions=True)[:, 0].detach()
+        def total(x):
+            score = score_of(model(x), target, of)
+            if not score.requires_grad: raise ValueError('the score does not depend on this layer')
+            return score.sum()[None]
+        try: return LayerGradCam(total, layer).attribute(x, relu_attributions=True)[:, 0].detach()
+        except RuntimeError as e:
+            if 'not have been used in the graph' not in str(e): raise
+            raise ValueError('the score does not depend on this layer') from None
 
 # %% ../nbs/08_cam.ipynb #b7e25ff0
 def hires_cam(model, x, target=None, layer=None, of='logits'): # as grad_cam
@@ -150,8 +162,8 @@ def plain_cam(model, x, target=None, layer=None, of='logits'): # as grad_cam, bu
     fits = len(head) == 2 and isinstance(head[0], nn.AdaptiveAvgPool2d) and isinstance(head[1], nn.Linear)
     if not fits or head[0].output_size not in (1, (1, 1)):
         raise ValueError("plain_cam needs a head of a mean and one linear layer, as resnet18 has: take grad_cam")
-    if layer not in (None, find_layer(model)) or of != 'logits':
-        raise ValueError("plain_cam looks at the last layer and at logits only: take grad_cam")
+    if layer not in (None, find_layer(model)) or of != 'logits' or model.features[-1] is not find_layer(model):
+        raise ValueError("plain_cam looks at logits and at the last layer only, which may be no pooling: take grad_cam")
     kept = []
     hook = model.features.register_forward_hook(lambda m, i, out: kept.append(out))
     try:
@@ -176,18 +188,21 @@ def explain(
     method: str, # a key of `METHODS`
     model: nn.Module, # as it was again afterwards
     x: Tensor, # (N, 3, H, W) normalised
-    target: Tensor = None, # (N,) class to explain; None for the predicted one
+    target: Tensor = None, # (N,) class to explain, one for all, or a function of logits; None for the predicted one
     layer: str = '', # its name; '' for the default
     of: str = 'logits', # the score: logits, or prob
     batch_size: int = 0, # images at once; 0 for `batch_for`
 ) -> tuple: # cam (N, H, W) in [0, 1], and attr (N, h, w) as coarse as the layer, both on the CPU
     "Maps of a set of images."
     if method not in METHODS: raise ValueError(f"method={method!r} is not one of {', '.join(METHODS)}")
-    if target is not None and len(target) != len(x):
-        raise ValueError(f"target has {len(target)} classes for {len(x)} images")
+    if not len(x): raise ValueError('there is no image')
+    if target is not None and not callable(target):
+        target = torch.as_tensor(target)
+        if target.ndim == 0: target = target.expand(len(x))
+        if len(target) != len(x): raise ValueError(f"target has {len(target)} classes for {len(x)} images")
     own, device = find_layer(model, layer), next(model.parameters()).device
     n, cam, attr = batch_size or batch_for(x, model), torch.empty(len(x), *x.shape[-2:]), []
-    targets = [None]*len(x) if target is None else target.split(n)
+    targets = [target]*len(x) if target is None or callable(target) else target.split(n)
     keep_freed()
     for b, t, out in zip(x.split(n), targets, cam.split(n)):
         b = b.to(device).contiguous(memory_format=torch.channels_last)
@@ -256,11 +271,13 @@ def cascade(
     "Cascading randomisation, Adebayo et al. 2018 (arXiv:1810.03292)."
     from copy import deepcopy
     first, broken = explain(method, model, x, target, layer, of)[1], deepcopy(model)
-    layers, out = [l for l in broken.modules() if hasattr(l, 'reset_parameters')][::-1], {}
-    with torch.random.fork_rng():
+    layers, out = [l for l in broken.modules() if hasattr(l, 'reset_parameters') or [*l.parameters(False)]][::-1], {}
+    with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
         for n, destroyed in enumerate(layers, 1):
-            destroyed.reset_parameters()
+            if hasattr(destroyed, 'reset_parameters'): destroyed.reset_parameters()
+            else: # weights that lie bare in a module
+                for p in destroyed.parameters(False): p.normal_(p.mean().item(), p.std(correction=0).item() or 1.)
             if n*steps % len(layers) < steps: # the last layer is always among them
                 out[n] = correlation(first, explain(method, broken, x, target, layer, of)[1]).nanmedian().item()
     return out

@@ -63,7 +63,7 @@ def each_hit(
     for (one, total), mask in zip(maps, masks):
         first, as_bytes = one.argmax(), mask.tobytes() # of equal maxima the first
         top, near = one[first], slice(as_bytes.find(1), as_bytes.rfind(1) + 1) # the defect is nowhere else
-        if top > 0 and near.stop:
+        if 0 < top < math.inf and near.stop:
             n_high = np.count_nonzero(np.greater_equal(one, threshold*top, out=high))
             n_both = np.count_nonzero(np.logical_and(high[near], mask[near], out=high[near]))
             np.copyto(weight[near], mask[near])
@@ -85,7 +85,7 @@ def stack_hits(
     n_both = (high & mask).sum(1)
     found = torch.stack([mask.gather(1, first[:, None])[:, 0], (cam*mask).sum(1)/cam.sum(1),
                          n_both/(high.sum(1) + n_defect - n_both)], 1)
-    return torch.where(((top > 0) & (n_defect > 0))[:, None], found, math.nan)
+    return torch.where(((top > 0) & top.isfinite() & (n_defect > 0))[:, None], found, math.nan)
 
 # %% ../nbs/09_cam_metrics.ipynb #db555c02
 def hits(
@@ -104,7 +104,7 @@ def hits(
     return torch.tensor([*found], dtype=torch.float32).view(-1, 3)
 
 def pointing(cam, mask): # as hits; (N,) 1. or 0.
-    "Pointing game, Zhang et al. 2018 (arXiv:1608.00507), without tolerance; of equal maxima the first."
+    "Pointing game, Zhang et al. 2018 (arXiv:1608.00507), without tolerance; of equal maxima the first, up to rounding."
     return hits(cam, mask)[:, 0]
 
 def mass(cam, mask): # as hits; (N,) in [0, 1]
@@ -122,6 +122,7 @@ def n_parts(
 ) -> Tensor: # (N,) whole number, as float; nan where the map is all zero
     "Number of connected parts of the map above a threshold, across corners too."
     from scipy import ndimage
+    if not len(cam): return torch.empty(0)
     top = cam.amax((1, 2), keepdim=True)
     high = ((cam >= threshold*top) & (top > 0)).numpy()
     near = np.zeros((3, 3, 3), bool)
@@ -139,6 +140,7 @@ def check_scores(
     if score.shape != masked_score.shape:
         raise ValueError(f"need pairs: score is {tuple(score.shape)}, masked_score is {tuple(masked_score.shape)}")
     if not (score > 0).all(): raise ValueError(f"score must be > 0 to divide by, got a minimum of {score.min():.3g}")
+    if masked_score.isnan().any(): raise ValueError('a masked_score is no number')
 
 def average_drop(
     score: Tensor, # (N,) probability of the explained class on the image, in (0, 1]

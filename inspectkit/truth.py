@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch
 from PIL import Image
 from torch import Tensor
-from .data import Images, Unusable, bare, opened, picture, root_of
+from .data import Images, Unusable, bare, opened, picture, root_of, upright
 from .trim import box_rows, same_name
 
 # %% ../nbs/17_truth.ipynb #dbe2be85
@@ -90,7 +90,11 @@ def read_mask(
     size: int, # height and width that it is shown with
 ) -> Tensor: # (size, size) bool
     "A mask from its file; ValueError where it can't be read, or is of another size than its image."
-    try: mask = white(opened(file.read_bytes()))
+    try:
+        im = opened(file.read_bytes())
+        turned = upright(im)[0] # as its photograph is
+        turned.format = im.format
+        mask = white(turned)
     except Unusable: raise
     except Exception as e: raise ValueError(f'not readable: {e}') from None # Pillow raises many
     image = picture(photo.read_bytes())[0]
@@ -131,11 +135,12 @@ def defects(
     boxes, files, rows = known(images)
     mask = torch.zeros(len(images.y), size, size, dtype=torch.bool)
     for i, (path, shown) in enumerate(zip(images.path, images.box.tolist())):
-        name = same_name(path)
+        name, read = same_name(path), False
         if file := files.get(Path(name).with_suffix('').as_posix()):
-            try: mask[i] = read_mask(file, root_of(images.name)/path, shown, size)
+            try: mask[i], read = read_mask(file, root_of(images.name)/path, shown, size), True
             except (ValueError, OSError) as e: rows.append((path, 'mask unused', str(e)))
-        else: mask[i] = box_mask(boxes.get(name, []), shown, size)
+            if read and name in boxes: rows.append((path, 'box unused', 'it has a mask'))
+        if not read: mask[i] = box_mask(boxes.get(name, []), shown, size)
         if mask[i].float().mean() > .5: rows.append((path, 'defect over half of the image', 'is it black on white?'))
     rows += [(p, 'no defect known', 'in what is shown') for p, m in zip(images.path, mask) if not m.any()]
     return mask, pd.DataFrame(rows, columns=columns)
