@@ -258,6 +258,7 @@ def correlation(
     a, b = (v.flatten(1).double() - v.flatten(1).double().mean(1, keepdim=True) for v in (a, b))
     return (a*b).sum(1)/(a.norm(dim=1)*b.norm(dim=1))
 
+# %% ../nbs/08_cam.ipynb #d4a53a9c
 def cascade(
     method: str, # a key of `METHODS`
     model: nn.Module, # untouched: a copy is destroyed
