@@ -108,9 +108,14 @@ def normalise(
 
 # %% ../nbs/04_augment.ipynb #d35d49f6
 def channel_stats(
-    x: Tensor, # (N, C, H, W) uint8, the training images
+    x: Tensor, # (N, C, H, W) uint8, the training images; another type may hold the same whole numbers
 ) -> tuple: # mean and std (3,) each, in [0, 1]
     "Mean and standard deviation of each channel over all pixels; std is at least 1/255, one grey level."
-    mean, square = [sum(p.double().pow(k).mean((0, 2, 3))*len(p) for p in x.split(64))/len(x)/255**k for k in (1, 2)]
-    std = (square - mean**2).clamp(min=0).sqrt().clamp(min=1/255)
+    if x.dtype != torch.uint8:
+        if not (x == x.byte()).all(): raise ValueError(f'x holds {x.dtype} that are no whole numbers from 0 to 255')
+        x = x.byte()
+    often = sum(torch.stack([c.flatten().bincount(minlength=256) for c in p.unbind(1)]) for p in x.split(64)) # (C, 256)
+    share, level = often.double()/often[0].sum(), torch.arange(256, device=x.device).double()/255 # of pixels; of white
+    mean = share @ level
+    std = (share*(level - mean[:, None])**2).sum(1).sqrt().clamp(min=1/255)
     return mean.float().expand(3), std.float().expand(3)

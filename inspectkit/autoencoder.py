@@ -173,12 +173,12 @@ def build_parts(
 def step(
     opt: torch.optim.Optimizer, # of the weights to be changed
     loss: Tensor, # ()
-) -> float: # the loss
+) -> Tensor: # () the loss, left on its device: to read it is to wait for all that came before
     "One step down."
     opt.zero_grad()
     loss.backward()
     opt.step()
-    return loss.item()
+    return loss.detach()
 
 # %% ../nbs/10_autoencoder.ipynb #c95e6667
 def ae_step(parts, opts, x, label, gen, centre): # as `aae_step` -> recon: its loss
@@ -197,7 +197,7 @@ def vae_step(parts, opts, x, label, gen, centre): # as `aae_step` -> recon, prio
     recon = reconstruction_loss(x, parts['decoder'](mean + noise*(log_var/2).exp()))
     prior = prior_loss(mean, log_var)
     step(opts['redraw'], recon + prior)
-    return dict(recon=recon.item(), prior=prior.item())
+    return dict(recon=recon.detach(), prior=prior.detach())
 
 def sad_step(parts, opts, x, label, gen, centre): # as `aae_step` -> sad: its loss
     "To the centre, or away from it."
@@ -213,7 +213,7 @@ def aae_step(
     label: Tensor, # (N,) not used: S3 trains without labels
     gen: torch.Generator, # of the prior, on the CPU
     centre: Tensor, # not used
-) -> dict: # recon, tell, deceive: losses
+) -> dict: # recon, tell, deceive: losses, () each
     "Reconstruction phase, then regularisation phase."
     E, D, C = (parts[k] for k in ('encoder', 'decoder', 'discriminator'))
     recon = step(opts['redraw'], reconstruction_loss(x, D(E(x))))
@@ -287,7 +287,8 @@ def fit_epochs(
         with seeded(seed, epoch) as gen:
             took = [take(parts, opts, x[i].to(device).float()/255, label[i].to(device), gen, centre)
                     for i in batches(len(x), batch_size, gen)]
-        history.append({k: sum(t[k] for t in took)/len(took) for k in took[0]})
+        read = torch.stack([torch.stack([*t.values()]) for t in took]).T.tolist() # the one time that it waits
+        history.append({k: sum(v)/len(took) for k, v in zip(took[0], read)})
         if not all(math.isfinite(v) for v in history[-1].values()):
             raise ArithmeticError(f"the training diverged in epoch {epoch + 1}: {history[-1]}; lower lr")
     return history

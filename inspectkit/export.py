@@ -121,6 +121,7 @@ def rows(folder, files, model):
         yield [name, SAYS[('OK', 'look', 'NG')[decision[0]]], like, repr(float(score[0])), reason(note, LANG)]
 '''
 
+# %% ../nbs/33_export.ipynb #506544c8
 MAIN = '''
 def main(folder, table):
     folder, table = Path(folder), Path(table)
@@ -146,7 +147,8 @@ if __name__ == '__main__':
 # %% ../nbs/33_export.ipynb #d079ad03
 RESULTS, COLUMNS = ('OK', 'look', 'NG', 'unread'), ('file', 'state', 'label', 'score', 'why')
 FAILED = dict(
-    en=dict(no_folder='there is no folder {}', in_use='{} can not be replaced, it may be open: the result is in {} ({})'),
+    en=dict(no_folder='there is no folder {}',
+            in_use='{} can not be replaced, it may be open: the result is in {} ({})'),
     ja=dict(no_folder='フォルダーがない：{}', in_use='{} に書き込めない（開いている可能性）。結果は {} にある（{}）'))
 
 def script(
@@ -292,6 +294,7 @@ What counts: {counts}; where more differs, or one decision, nothing is written.
 {limits}
 '''
 
+# %% ../nbs/33_export.ipynb #3a574ba0
 JAPANESE = '''# {title}
 
 `python judge.py フォルダー 結果.csv` は、フォルダー以下の画像を一枚ずつ合格・不合格・要確認に分けます。
@@ -320,7 +323,8 @@ JAPANESE = '''# {title}
 # %% ../nbs/33_export.ipynb #dbc18a39
 CARD = dict(
     en=(ENGLISH, 'a score, which is a probability, may differ by {0:.0e}',
-        'a score has no upper end, so s/(1 + s) may differ by {0:.0e}, a score above 1 by that share of itself', ', scipy'),
+        'a score has no upper end, so s/(1 + s) may differ by {0:.0e}, a score above 1 by that share of itself',
+        ', scipy'),
     ja=(JAPANESE, 'スコアは確率なので、差は {0:.0e} まで', 'スコアには上限がないので s/(1 + s) の差は {0:.0e} まで、1 を超えるスコアの差は自身のその割合まで',
         '、scipy'))
 
@@ -341,16 +345,19 @@ def model_card(
     rows = '\n'.join(f'| {cell(k)} | {cell(v)} |' for k, v in facts.items())
     numbers = {k: check[k] for k in ('n', 'off', 'relative', 'bounded', 'flips', 'near')}
     return whole.format(title=title, facts=rows, counts=(prob if grading else score).format(SAME),
-                        more=scipy if auto else '', said=listed(said), limits=listed(limits), percent=100*NEAR, **numbers)
+                        more=scipy if auto else '', said=listed(said), limits=listed(limits), percent=100*NEAR,
+                        **numbers)
 
 
 # %% ../nbs/33_export.ipynb #9eb8c39c
 FACTS = dict(
     en=dict(graded='{} of {} right, accuracy {:.3f} ({:.3f} to {:.3f}), majority {:.3f}',
             ranked='{auroc:.3f} ({low:.3f} to {high:.3f}) is the AUROC on {n} defects; a coin has 0.5',
-            alone='; {feature} alone {auroc:.3f} ({low:.3f} to {high:.3f})', images='{}, {} images', none='none', no='no',
+            alone='; {feature} alone {auroc:.3f} ({low:.3f} to {high:.3f})',
+            images='{}, {} images', none='none', no='no',
             untrained='no run: an untrained network', changed=', changed since',
-            again='Of {} images of the run {} are judged otherwise than by the run itself, which kept rounded scores and took {}.',
+            again='Of {} images of the run {} are judged otherwise than by the run itself, which kept rounded scores '
+                  'and took {}.',
             limits=['It does not say whether a picture is unlike anything seen in training; run_inspect does.',
                     'Promises are for parts, light and camera as in training, and for defects as they were there.',
                     'Its numbers are of the test images above, which were of the same folder.']),
@@ -366,6 +373,7 @@ FACTS = dict(
                    '約束は、部品・照明・カメラが学習時と同じで、欠陥も同じ種類の場合に限ります。',
                    '数値は上のテスト画像によるもので、学習画像と同じフォルダーの画像です。']})
 
+# %% ../nbs/33_export.ipynb #bc08a81f
 def tested(
     metrics: dict, # of a run of run_experiment or run_anomaly
     lang: str, # en or ja

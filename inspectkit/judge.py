@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['scaled', 'Grader', 'through', 'with_maps', 'by_code', 'by_patches', 'Scorer', 'Away', 'where_far', 'is_grading',
-           'weights_of', 'good_classes', 'usual', 'evidence', 'draw_limits', 'as_high', 'unlike_good', 'judge_of']
+           'weights_of', 'good_classes', 'usual', 'evidence', 'draw_limits', 'as_high', 'unlike_good', 'check_weights',
+           'compared_with', 'grader_of', 'scorer_of', 'judge_of']
 
 # %% ../nbs/31_judge.ipynb #0f32b4d9
 from pathlib import Path
@@ -185,8 +186,8 @@ def weights_of(
     file = (repo_root()/run).with_suffix('.safetensors')
     if file.is_file(): return file
     again = command(f"nbs/run_{'experiment' if is_grading(asked) else 'anomaly'}.ipynb", asked['params'])
-    raise FileNotFoundError(f'run={run!r}: its weights are not at {file}, they are not kept with the project; this makes '
-                            f'them again: {again}')
+    raise FileNotFoundError(f'run={run!r}: its weights are not at {file}, they are not kept with the project; '
+                            f'this makes them again: {again}')
 
 
 # %% ../nbs/31_judge.ipynb #f658f797
@@ -275,6 +276,56 @@ def unlike_good(
     return 1 - as_high(score, good)
 
 # %% ../nbs/31_judge.ipynb #b4df49f9
+def check_weights(
+    weights: dict, # tensors by name
+    shapes: dict, # name: shape of each that has to be there; 0 for any number from 1 on
+):
+    "ValueError with the first of them that is missing, of another shape or not finite."
+    for name, shape in shapes.items():
+        if name not in weights: raise ValueError(f'{name} is missing')
+        w = weights[name]
+        if w.ndim != len(shape) or any(n != (need or max(n, 1)) for n, need in zip(w.shape, shape)):
+            is_it, needs = (', '.join(map(str, s)) for s in (w.shape, [n or '1 or more' for n in shape]))
+            raise ValueError(f'{name} is ({is_it}), needs ({needs})')
+        if not w.isfinite().all(): raise ValueError(f'{name} is not finite everywhere')
+
+def compared_with(
+    method: str, # patches, or one of `METHODS` of `inspectkit.autoencoder`
+    latent: int, # numbers in a code
+) -> dict: # name: shape, as `check_weights` takes them
+    "What a score compares with: a memory of patches, a centre, or mean and axes."
+    if method == 'patches': return dict(bank=(0, 152))
+    return dict(centre=(latent,)) if method == 'deep_sad' else dict(mean=(latent,), axes=(0, latent))
+
+
+# %% ../nbs/31_judge.ipynb #db6dce1f
+def grader_of(run, weights, about, is_good): # as `judge_of` -> a `Grader`
+    "A classifier with its temperature."
+    p, kept, t = run['params'], run['metrics'].get('val_predictions'), 1.
+    net = build(p['model'], len(is_good), 'none', p['units'], p['dropout'])
+    own = {k: torch.tensor([float(v) for v in about[k].strip('[]').split(',')]) for k in ('mean', 'std') if k in about}
+    check_weights(weights | own, {k: w.shape for k, w in net.state_dict().items()} | dict(mean=(3,), std=(3,)))
+    if not (own['std'] > 0).all(): raise ValueError('std is not above 0, to divide by')
+    net.load_state_dict(weights)
+    if kept: t = fit_temperature(log_prob(torch.tensor(kept['prob'])), torch.tensor(kept['y']))['temperature']
+    return Grader(net, *own.values(), t, is_good)
+
+def scorer_of(run, weights, about): # as `judge_of` -> a `Scorer`
+    "An anomaly run, in units of what a good part usually has."
+    p, channels = run['params'], about.get('channels')
+    if channels not in ('1', '3'): raise ValueError(f'channels={channels!r} is neither 1 nor 3')
+    needs = compared_with(p['model'], p['latent'])
+    check_weights(weights, needs)
+    if p['model'] == 'patches': net = pretrained()
+    else:
+        net = build_parts(p['model'], int(channels), p['image_size'], p['blocks'], p['latent'], p['width'])
+        if 'discriminator' in net: del net['discriminator']
+        check_weights(weights, {f'net.{k}': w.shape for k, w in net.state_dict().items()})
+        net.load_state_dict({k[4:]: w for k, w in weights.items() if k.startswith('net.')})
+    known = {k: weights[k] for k in needs}
+    return Scorer(p['model'], net, known, int(channels), p['image_size'], p['remedy'], evidence(run)['unit'])
+
+# %% ../nbs/31_judge.ipynb #2d789273
 def judge_of(
     run: dict, # JSON of a run of run_experiment or run_anomaly
     weights: dict, # of its safetensors, by name
@@ -282,24 +333,8 @@ def judge_of(
     is_good: Tensor = None, # (K,) bool, which classes are good; of a classifier
 ) -> nn.Module: # a `Grader` or a `Scorer`, on the CPU, in evaluation mode
     "The run as a function of pixels; ValueError where the weights are of something else."
-    p, m = run['params'], run['metrics']
-    try:
-        if is_grading(run):
-            net = build(p['model'], len(is_good), 'none', p['units'], p['dropout'])
-            net.load_state_dict(weights)
-            mean, std = (torch.tensor([float(v) for v in about[k].strip('[]').split(',')]) for k in ('mean', 'std'))
-            kept, t = m.get('val_predictions'), 1.
-            if kept: t = fit_temperature(log_prob(torch.tensor(kept['prob'])), torch.tensor(kept['y']))['temperature']
-            return Grader(net, mean, std, t, is_good).eval()
-        own = {k[4:]: v for k, v in weights.items() if k.startswith('net.')}
-        known = {k: weights[k] for k in ('bank', 'mean', 'axes', 'centre') if k in weights}
-        channels = int(about['channels'])
-        if p['model'] == 'patches': net = pretrained()
-        else:
-            net = build_parts(p['model'], channels, p['image_size'], p['blocks'], p['latent'], p['width'])
-            if 'discriminator' in net: del net['discriminator']
-            net.load_state_dict(own)
-    except (RuntimeError, KeyError, ValueError) as e:
-        raise ValueError(f"the weights do not belong to this run of {p['model']}: {str(e).splitlines()[0]}") from None
-    unit = evidence(run)['unit']
-    return Scorer(p['model'], net, known, channels, p['image_size'], p['remedy'], unit).eval()
+    grading = is_grading(run)
+    try: return (grader_of(run, weights, about, is_good) if grading else scorer_of(run, weights, about)).eval()
+    except (RuntimeError, KeyError, ValueError) as e: # PyTorch's last line says what is wrong, the first does not
+        what = str(e).split('\n')[-1].strip()
+        raise ValueError(f"the weights do not belong to this run of {run['params']['model']}: {what}") from None
