@@ -118,25 +118,32 @@ def rows(folder, files, model):
             continue
         score, decision, *prob = model.run(None, dict(pixels=pixels(im, side)))
         like = as_cell(classes[prob[0][0].argmax()]) if prob else ''
-        yield [name, SAYS[('OK', 'look', 'NG')[decision[0]]], like, repr(float(score[0])), reason(note, LANG)]
+        yield [name, SAYS[('OK', 'look', 'NG')[decision[0]]], like, f'{score[0]:.6g}', reason(note, LANG)]
 '''
 
 # %% ../nbs/33_export.ipynb #506544c8
 MAIN = '''
 def main(folder, table):
-    folder, table = Path(folder), Path(table)
+    folder, table, onnx, seen = Path(folder), Path(table), str(Path(__file__).with_name('model.onnx')), {}
     if not folder.is_dir(): sys.exit(SAYS['no_folder'].format(folder))
-    onnx, files = str(Path(__file__).with_name('model.onnx')), [f for f in below(folder) if not hidden(f, folder)]
-    model = onnxruntime.InferenceSession(onnx, providers=['CPUExecutionProvider'])
+    every = below(folder)
+    files = [f for f in every if not hidden(f, folder)]
+    if not files: sys.exit(SAYS['no_file'].format(folder))
+    try: model = onnxruntime.InferenceSession(onnx, providers=['CPUExecutionProvider'])
+    except Exception as e: sys.exit(SAYS['no_model'].format(onnx, e)) # it raises many
     warnings.simplefilter('ignore') # Pillow's, about sizes and EXIF
     table.parent.mkdir(parents=True, exist_ok=True)
     part = table.with_name(table.name + '.part')
     with open(part, 'w', newline='', encoding='utf-8-sig') as f:
         out = csv.writer(f)
         out.writerow([SAYS[k] for k in ('file', 'state', 'label', 'score', 'why')])
-        out.writerows(rows(folder, files, model))
+        for row in rows(folder, files, model):
+            out.writerow(row)
+            seen[row[1]] = seen.get(row[1], 0) + 1
     try: part.replace(table)
     except OSError as e: sys.exit(SAYS['in_use'].format(table, part, e))
+    counts = ', '.join(f'{SAYS[k]}: {seen.get(SAYS[k], 0)}' for k in ('NG', 'look', 'OK', 'unread'))
+    print(SAYS['done'].format(counts, len(every) - len(files), table))
 
 if __name__ == '__main__':
     if len(sys.argv) != 3: sys.exit(__doc__)
@@ -147,9 +154,12 @@ if __name__ == '__main__':
 # %% ../nbs/33_export.ipynb #d079ad03
 RESULTS, COLUMNS = ('OK', 'look', 'NG', 'unread'), ('file', 'state', 'label', 'score', 'why')
 FAILED = dict(
-    en=dict(no_folder='there is no folder {}',
+    en=dict(no_folder='there is no folder {}', no_file='there is no file in {}',
+            no_model='{} is missing or damaged: copy the whole folder again ({})',
+            done='{}; left out: {} hidden files; the table is {}',
             in_use='{} can not be replaced, it may be open: the result is in {} ({})'),
-    ja=dict(no_folder='フォルダーがない：{}', in_use='{} に書き込めない（開いている可能性）。結果は {} にある（{}）'))
+    ja=dict(no_folder='フォルダーがない：{}', no_file='ファイルがない：{}', done='{}、対象外（隠しファイル）: {}、結果は {}',
+            no_model='{} がないか壊れている。フォルダー全体をコピーし直す（{}）', in_use='{} に書き込めない（開いている可能性）。結果は {} にある（{}）'))
 
 def script(
     auto: bool = False, # whether the part is cut out first, as by trim=auto
