@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['confusion', 'per_class', 'wilson', 'kappa', 'ordinal', 'expected_cost', 'cheapest', 'kappa_interval', 'bootstrap',
-           'mean_recall_interval', 'rebalance', 'report', 'paired', 'mcnemar', 'share_interval', 'superiority']
+           'mean_recall_interval', 'by_guessing', 'rebalance', 'report', 'paired', 'mcnemar', 'share_interval',
+           'superiority']
 
 # %% ../nbs/07_score.ipynb #35ed6c0b
 import math
@@ -127,6 +128,22 @@ def mean_recall_interval(
     each = torch.tensor([(h/n, *wilson(h, n)) if n else (0, 0, 0) for h, n in zip(hit, there)]).double()
     mean, away = each[:, 0].mean(), (each[:, 1:] - each[:, :1]).square().sum(0).sqrt()/len(each)
     return (mean - away[0]).item(), (mean + away[1]).item()
+
+# %% ../nbs/07_score.ipynb #04af2248
+def by_guessing(
+    y: Tensor, # (N,) true class
+    pred: Tensor, # (N,) predicted class
+    n: int = 1999, # deals
+    seed: int = 0, # of the deals
+) -> float: # p value, one-sided; low: better than guessing
+    "How often predictions that are dealt anew have as high a mean recall, Phipson and Smyth 2010 (SAGMB 9, 39)."
+    if y.shape != pred.shape or not len(y):
+        raise ValueError(f"need pairs: y is {tuple(y.shape)}, pred is {tuple(pred.shape)}")
+    each, there = y.unique(return_inverse=True, return_counts=True)[1:]
+    weight, gen = 1/there[each].double(), torch.Generator().manual_seed(seed)
+    def summed(pred): return weight[pred == y].sum().item() # the mean recall, times the number of classes
+    least = summed(pred) - 1e-9 # the same in another order
+    return (1 + sum(summed(pred[torch.randperm(len(y), generator=gen)]) >= least for _ in range(n)))/(n + 1)
 
 # %% ../nbs/07_score.ipynb #c2803c81
 def rebalance(
