@@ -87,7 +87,7 @@ def cheapest(
 ) -> Tensor: # (N,) the class to call
     "The class with the lowest expected cost, Elkan 2001 (IJCAI), eq. 1; of two alike the higher grade."
     if cost.shape != 2*prob.shape[1:]: raise ValueError(f"prob is {tuple(prob.shape)}, cost is {tuple(cost.shape)}")
-    if bad := int((~prob.isfinite()).any(1).sum()): raise ValueError(f"{bad} of {len(prob)} predictions are not numbers")
+    if bad := int((~prob.isfinite()).any(1).sum()): raise ValueError(f"{bad} of {len(prob)} rows of prob are not numbers")
     return len(cost) - 1 - (prob.double() @ cost.double()).flip(1).argmin(1)
 
 # %% ../nbs/07_score.ipynb #4f508bd9
@@ -223,7 +223,7 @@ def share_interval(
     n: int, # images in b
     z: float = 1.959964, # of the level, 95 %
 ) -> tuple: # low and high, in [0, 1]
-    "Interval of a share of pairs, Newcombe 2006 (Stat. Med. 25, 559), method 5; too short where the fewer scatter more."
+    "Interval of a share of pairs, Newcombe 2006 (Stat. Med. 25, 559), method 5; too short where the few scatter more."
     from scipy.optimize import brentq
     if not 0 <= share <= 1: raise ValueError(f"share={share} must be from 0 to 1")
     if not (m > 0 and n > 0): raise ValueError(f"need images in both groups, there are {m} and {n}")
