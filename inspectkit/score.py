@@ -87,7 +87,7 @@ def cheapest(
 ) -> Tensor: # (N,) the class to call
     "The class with the lowest expected cost, Elkan 2001 (IJCAI), eq. 1; of two alike the higher grade."
     if cost.shape != 2*prob.shape[1:]: raise ValueError(f"prob is {tuple(prob.shape)}, cost is {tuple(cost.shape)}")
-    if bad := int((~prob.isfinite()).any(1).sum()): raise ValueError(f"{bad} of {len(prob)} rows of prob are not numbers")
+    if bad := int((~prob.isfinite()).any(1).sum()): raise ValueError(f"{bad} of {len(prob)} rows of prob: no numbers")
     return len(cost) - 1 - (prob.double() @ cost.double()).flip(1).argmin(1)
 
 # %% ../nbs/07_score.ipynb #4f508bd9
