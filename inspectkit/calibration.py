@@ -94,19 +94,20 @@ def fit_temperature(
     logits: Tensor, # (N, K) of validation images, which were not trained on
     y: Tensor, # (N,) class
     spread: float = SPREAD, # of log T before any image is seen; math.inf for Guo's plain form
-) -> dict: # temperature; low and high, its 95 % interval; n; right; why: what is odd, '' for nothing
+) -> dict: # temperature; low and high, 95 % interval without the spread; n; right; why: what is odd, '' for nothing
     "The temperature of the lowest negative log-likelihood, Guo et al. 2017 (arXiv:1706.04599), section 4.2."
     check_logits(logits, y)
     if not spread > 0: raise ValueError(f"spread={spread} must be above 0")
     z, n = logits.double() - logits.double().max(1, keepdim=True).values, len(y)
     right = int((z.argmax(1) == y).sum())
     t = targets(y, z.shape[1], right == n)
-    s, half = lowest(z, t, spread)
+    s, (at, half) = lowest(z, t, spread)[0], lowest(z, t, math.inf)
     why = [f'all {n} images are right, so the rule of succession stands for the labels'] if right == n else []
     if len(y.unique()) == 1: why.append('all images are of one class')
     if slope(z, t, -math.log(HOTTEST), math.inf)[0] >= 0:
         why.append('the network is no surer of the true class than of another')
-    low, high = (min(max(math.exp(min(e, 700.)), COLDEST), HOTTEST) for e in (-s - half, -s + half))
+    ends = (-math.inf if right == n else min(-at - half, -s), max(-at + half, -s))
+    low, high = (min(max(math.exp(min(e, 700.)), COLDEST), HOTTEST) for e in ends)
     return dict(temperature=math.exp(-s), low=low, high=high, n=n, right=right, why='; '.join(why))
 
 def tempered(
@@ -206,8 +207,8 @@ def calibration_error(
     group: Tensor = None, # (N,) images of one group are drawn together; None for each its own
     n: int = 1000, # redraws
     seed: int = 0, # of the redraws
-) -> dict: # n, ece, low, high, gap, chance, bound, and loud: whether ece is above bound
-    "The calibration error with a bootstrap interval, and what perfect confidence would show on so few images."
+) -> dict: # n, ece, low and high (95 %), gap, chance, bound, and loud: whether ece is above bound
+    "The calibration error with an interval, and what perfect confidence would show on so few images."
     confidence, right = called(prob, y)
     gen, each = torch.Generator().manual_seed(seed), torch.arange(len(y)) if group is None else group
     each = each.unique(return_inverse=True)[1]
@@ -215,13 +216,15 @@ def calibration_error(
     drawn = torch.zeros(n, G, dtype=torch.float64)
     drawn.scatter_add_(1, torch.randint(0, G, (n, G), generator=gen), torch.ones(n, G, dtype=torch.float64))
     again = binned_error(confidence, right, bins, drawn[:, each])
-    perfect = (torch.rand(n, G, generator=gen, dtype=torch.float64)[:, each] < confidence).double()
-    perfect = binned_error(confidence, perfect, bins)
+    luck, gap = torch.rand(n, G, generator=gen, dtype=torch.float64)[:, each], (confidence.mean() - right.mean()).item()
+    perfect, less = binned_error(confidence, (luck < confidence).double(), bins), (confidence - gap).clamp(0, 1)
+    shifted = binned_error(confidence, (luck < less).double() - less + confidence, bins) # chance alone, about `less`
     ece, bound = binned_error(confidence, right, bins).item(), perfect.quantile(.95).item()
     first, last = again.quantile(torch.tensor([.025, .975]).double()).tolist()
-    low, high = max(0., 2*ece - last) if ece > bound else 0., max(2*ece - first, last)
-    return dict(n=len(y), ece=ece, low=low, high=high, chance=perfect.mean().item(),
-                gap=(confidence.mean() - right.mean()).item(), bound=bound, loud=ece > bound)
+    least = max(v.quantile(.975).item() for v in (perfect, shifted))
+    low, high = max(0., ece - least) if ece > bound else 0., max(2*ece - first, last)
+    return dict(n=len(y), ece=ece, low=low, high=high, chance=perfect.mean().item(), gap=gap, bound=bound,
+                loud=ece > bound)
 
 # %% ../nbs/23_calibration.ipynb #c6d4f9c3
 def reliability_diagram(

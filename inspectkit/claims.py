@@ -42,6 +42,8 @@ def number_verdict(
     ours: float, # worked out
 ) -> str: # one of `VERDICTS`
     "The verdict on a number."
+    for name, v in dict(value=value, tolerance=tolerance, ours=ours).items():
+        if v != v: raise ValueError(f"{name} is not a number")
     return 'reproduced' if abs(ours - value) <= tolerance + 1e-9 else 'not reproduced' # 1e-9: .71 - .705 in binary
 
 def verdict(

@@ -251,6 +251,7 @@ def tells(
     level: float = .05, # q below which it is called one
 ) -> str: # more, less, other or can't tell
     "What can be said of a number; other: changed, but the interval holds 0, so the direction is not known."
+    if any(v != v for v in (q, low, high)): raise ValueError(f"q={q}, {low} to {high}: not all are numbers")
     return "can't tell" if q > level else 'more' if low > 0 else 'less' if high < 0 else 'other'
 
 LIGHTS = dict(green='something better, nothing worse', yellow='something better, something worse',

@@ -47,6 +47,9 @@ def class_weights(
 ) -> Tensor: # (K,) weight; 0 for a class without images; the sum is the number of the others
     "Class-balanced weights of the loss."
     if not 0 <= beta < 1: raise ValueError(f"beta={beta} must be from 0 to below 1")
+    if not len(y): raise ValueError('y is empty: there is no image')
+    if not 0 <= y.min() <= y.max() < n_classes:
+        raise ValueError(f"y has classes {y.min()} to {y.max()}, must be 0 to {n_classes - 1}")
     n = torch.bincount(y, minlength=n_classes).double()
     w = torch.where(n > 0, (1 - beta)/(1 - beta**n.clamp(min=1)), 0.)
     return (w*(n > 0).sum()/w.sum()).float()

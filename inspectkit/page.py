@@ -10,9 +10,10 @@ __all__ = ['STATES', 'LANGUAGES', 'WORDS', 'REASONS', 'ENGLISH', 'JAPANESE', 'SE
 # %% ../nbs/29_page.ipynb #98c90ddf
 import base64, io, math
 from html import escape
-import numpy as np
+import numpy as np, torch
 from PIL import Image
 from torch import Tensor
+from .score import by_guessing
 from .threshold import needed
 
 # %% ../nbs/29_page.ipynb #d55bb65d
@@ -162,7 +163,11 @@ def how_good(
         (low, high), recall = t['accuracy_ci'], t['macro_recall_ci']
         said = [text['graded'].format(t['correct'], t['n'], t['accuracy'], low, high, t['majority'], t['macro_recall'],
                                       *recall, t['chance_recall'])]
-        guess = low <= t['majority'] and recall[0] <= t['chance_recall'] # of a rare class only this tells
+        by_chance = recall[0] <= t['chance_recall'] # of a rare class only the recall tells
+        if p := metrics.get('predictions'): # older runs kept none
+            y, prob = torch.tensor(p['y']), torch.tensor(p['prob'])
+            by_chance = by_guessing(y, prob.argmax(1)) > .025
+        guess = low <= t['majority'] and by_chance
     elif a := metrics['scores'][metrics['main']]['all']:
         guess = a['low'] <= .5
         said = [text['ranked'].format(a['auroc'], a['low'], a['high'], a['n'], metrics['n']['test']['normal'])]

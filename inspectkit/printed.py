@@ -129,6 +129,7 @@ def least_p(
 ) -> float: # the smallest p value that any arrangement of the images allows
     "The best that could be said for a difference in a printed table, by McNemar's exact test."
     if len(a) != len(b): raise ValueError(f"{len(a)} classes against {len(b)}")
+    if any(v != v for v in (*a, *b)): raise ValueError(f"a={a} against b={b}: not all are numbers")
     return mcnemar(sum(max(0, x - y) for x, y in zip(a, b)), sum(max(0, y - x) for x, y in zip(a, b)))
 
 # %% ../nbs/16_printed.ipynb #0dc2bfc3

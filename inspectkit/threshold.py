@@ -43,6 +43,7 @@ def rates(
 ) -> dict: # miss, overkill: share or None without such images, interval, k, n
     "How many defects escape, and how many good parts are thrown away."
     check_scores(score, y)
+    if threshold != threshold: raise ValueError('threshold is not a number')
     called = score.double() >= threshold
     def share(k, n): return dict(share=k/n if n else None, ci=list(clopper_pearson(k, n)) if n else None, k=k, n=n)
     bad, good = y == 1, y == 0

@@ -6,6 +6,7 @@
 __all__ = ['EYE', 'WAYS', 'MOST', 'Stages', 'watcher', 'content', 'light', 'distances', 'limit', 'how_far', 'remember', 'limits']
 
 # %% ../nbs/28_unlike.ipynb #8e839822
+import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -73,10 +74,11 @@ def distances(
 def limit(
     d: Tensor, # (n,) distances of validation images
     share: float, # of such images that may lie beyond
-) -> tuple: # limit, and the share it keeps on average
-    "What of further images like these so few exceed."
+) -> tuple: # limit, at it or beyond an image is unlike; and the share it keeps on average
+    "What of further images like these so few reach."
     if not len(d): raise ValueError('no validation image: there is nothing to draw a limit from')
-    if len(d) < needed(share, promise='average'): return d.max().item(), 1/(len(d) + 1)
+    if bad := int((~d.isfinite()).sum()): raise ValueError(f"{bad} of {len(d)} distances are not numbers")
+    if len(d) < needed(share, promise='average'): return math.nextafter(d.max().item(), math.inf), 1/(len(d) + 1)
     return safe_above(d, share, promise='average'), share
 
 # %% ../nbs/28_unlike.ipynb #bc4a128b
@@ -109,7 +111,7 @@ def remember(
 def limits(
     bank: dict, # of `remember`
     share: float, # of images like those of training that may be called unlike, both ways together
-) -> tuple: # (2,) limit of each way; the share they keep together, on average
+) -> tuple: # (2,) limit of each way, float64; the share they keep together, on average
     "From where on an image is unlike anything seen in training."
     both, kept = zip(*(limit(one_each(d, bank['group'], 'max'), share/2) for d in bank['far'].T))
-    return torch.tensor(both), sum(kept)
+    return torch.tensor(both, dtype=torch.float64), sum(kept) # float32 would lose the step above a distance
