@@ -93,6 +93,7 @@ ENGLISH = dict(
         'epoch: a little optimistic.',
     unlike='Of images like those of training at most {:.1f} %, on average, are called unlike by mistake.',
     unchecked='Not checked whether images are unlike those of training: {}',
+    seen='These images lie in the folder that was trained on: what is said of them says nothing of new ones.',
     untrained='The network is untrained: a try, none of this means anything.')
 
 # %% ../nbs/29_page.ipynb #14cc543e
@@ -120,6 +121,7 @@ JAPANESE = dict(
         '検証画像はエポックの選択にも使ったので、少し楽観的です。',
     unlike='学習画像と同じような画像を「似ていない」とする誤りは、平均で最大 {:.1f} % です。',
     unchecked='学習画像と似ているかどうかは確かめていません：{}',
+    seen='これらの画像は学習に使ったフォルダーにあります。新しい画像での実力は分かりません。',
     untrained='未学習のネットワークによる試行です。結果に意味はありません。')
 
 SENTENCES = dict(en=ENGLISH, ja=JAPANESE)

@@ -117,4 +117,4 @@ def limits(
 ) -> tuple: # (2,) limit of each way, float64; the share they keep together, on average
     "From where on an image is unlike anything seen in training."
     both, kept = zip(*(limit(one_each(d, bank['group'], 'max'), share/2) for d in bank['far'].T))
-    return torch.tensor(both, dtype=torch.float64)*(1 + ROUNDING), sum(kept) # float32 would lose a step above a distance
+    return torch.tensor(both, dtype=torch.float64)*(1 + ROUNDING), sum(kept) # float32 would lose the step above
