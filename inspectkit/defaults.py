@@ -30,8 +30,9 @@ def head_of(
     file, # path
 ): # width, height, whether it is grey; None for a file that can't be used
     "What a file says of itself, upright."
-    from inspectkit.data import as_text, opened
-    if not file.is_file() or as_text(str(file)) != str(file): return # the run itself says what is wrong with it
+    from inspectkit.data import MAX_BYTES, as_text, opened
+    if not file.is_file() or file.stat().st_size > MAX_BYTES: return # a film, say: it is not read
+    if as_text(str(file)) != str(file): return # the run itself says what is wrong with it
     for n in (HEAD, -1): # a few formats have their head at the end
         try:
             with open(file, 'rb') as f: im = opened(f.read(n))
@@ -67,13 +68,13 @@ def check_classes(
 # %% ../nbs/30_defaults.ipynb #a7e993b1
 def class_folders(
     name: str, # folder:PATH
-) -> tuple: # its path, the names of its classes in order
+) -> tuple: # its path, the names of its class folders in order, as the disk has them
     "The sub-folders that are classes; ValueError, with what to do, where that can't be meant."
-    from inspectkit.data import TRUTH, check_name, natural, root_of
+    from inspectkit.data import TRUTH, check_name, class_name, natural, root_of
     check_name(name)
     root = root_of(name)
     def below(top): return [p.name for p in top.iterdir() if p.is_dir() and not p.name.startswith('.')]
-    classes = sorted((n for n in below(root) if n not in TRUTH), key=natural)
+    classes = sorted((n for n in below(root) if n not in TRUTH), key=lambda n: natural(class_name(n)))
     check_classes(name, root, classes)
     if len(classes) != 1: return root, classes
     deeper = [n for n in below(root/classes[0]) if n not in TRUTH]
@@ -107,7 +108,7 @@ def folder_facts(
     name: str, # folder:PATH
 ) -> dict: # classes, y, width, height, grey, differ, lost, loose, truth
     "What the names and heads of the files say of a folder; ValueError where it has no two classes."
-    from inspectkit.data import TRUTH, as_text, below, hidden, masks_of
+    from inspectkit.data import TRUTH, below, class_name, hidden, masks_of
     root, classes = class_folders(name)
     if len(classes) < 2:
         raise ValueError(f"{name} has {len(classes)} sub-folders, needs one for each class and at least 2: put the "
@@ -127,8 +128,8 @@ def folder_facts(
     own = [mine if s is None else [m for m in mine if m[0] in s[0]] for mine, s in zip(own, seen)]
     rows = [(k, *h) for k, mine in enumerate(own) for _, h in mine]
     y, width, height, grey = zip(*rows) if rows else ((), (), (), ())
-    return dict(classes=list(map(as_text, classes)), y=list(y), width=list(width), height=list(height), grey=all(grey),
-                differ=[len(m) if s is None else s[1] for m, s in zip(own, seen)],
+    return dict(classes=list(map(class_name, classes)), y=list(y), width=list(width), height=list(height),
+                grey=all(grey), differ=[len(m) if s is None else s[1] for m, s in zip(own, seen)],
                 lost=len(files) - len(rows), loose=len(loose),
                 truth=[t for t in TRUTH if (root/t).exists()])
 
@@ -365,8 +366,8 @@ def sides(
     data: str, # name of the set, for the message
 ) -> tuple: # names of the good classes, names of the others
     "Which classes are good parts, which are defects; ValueError where that is not clear."
-    from inspectkit.data import is_normal
-    def names(text): return [n.strip() for n in text.split(',') if n.strip()]
+    from inspectkit.data import class_name, is_normal
+    def names(text): return [class_name(n.strip()) for n in text.split(',') if n.strip()]
     good, bad = names(normal), names(anomalous)
     if not good:
         if data.startswith("folder:"): told_apart(classes, "normal")
@@ -507,14 +508,16 @@ def without_defects(
 ) -> list: # rows: name, value, why; empty where there are two classes, or no folder
     "What becomes of a folder of good parts only: some get a defect, or nothing could be tested."
     if not params['data'].startswith('folder:'): return []
+    from inspectkit.data import class_name
     root, classes = class_folders(params['data'])
     if len(classes) > 1: return []
-    check_good(params['data'], classes, root.name, params['normal'])
+    classes, own, normal = list(map(class_name, classes)), class_name(root.name), class_name(params['normal']).strip()
+    check_good(params['data'], classes, own, normal)
     what = f'its one folder, {classes[0]}, is' if classes else 'its images, in no folders, are'
     why = f'no defects found: {what} taken as good parts; scratches, stains and blobs are planted on one of four of ' \
           'them, which are kept for limit and test. The numbers are about these and not about real defects'
     rows = [dict(name='data', value=f"few:{params['data']}", why=why)]
-    if params['normal'].strip() in (*classes, root.name):
+    if normal in (*classes, own):
         rows.append(dict(name='normal', value='', why='good parts are then called normal'))
     return rows
 

@@ -301,12 +301,13 @@ def part_names(
 # %% ../nbs/20_duplicates.ipynb #8a26f0ed
 def group_table(
     groups: str, # csv:PATH with the columns path, the image's name from the set's own folder, and group
-) -> dict: # name of the image: its group
+) -> dict: # name of the image: its group, or the name in a tuple where that is left empty
     "A table of groups; ValueError where it can't be read or an image is in two."
     found = {}
     for line, path, group in text_table(table_of(groups), ['path', 'group']).itertuples():
-        name = same_name(str(path).replace('\\', '/'))
-        if found.setdefault(name, str(group)) != str(group):
+        name = same_name(path.replace('\\', '/'))
+        own = group or (name,)
+        if found.setdefault(name, own) != own:
             raise ValueError(f"{table_of(groups)}, line {line}: a second group for {name}")
     return found
 

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['PACKAGES', 'project_above', 'repo_root', 'given_names', 'as_type', 'read_params', 'check_choice', 'check_range',
-           'run_path', 'clear', 'beside', 'whole', 'swap', 'whole_folder', 'git_state', 'cpu_name', 'cells_of',
-           'code_cells', 'imported', 'code_hash', 'provenance', 'find_nan', 'save_run', 'read_run', 'load_runs',
-           'threads_before']
+           'run_path', 'mark_of', 'beside', 'clear', 'whole', 'swap', 'whole_folder', 'git_state', 'cpu_name',
+           'cells_of', 'code_cells', 'imported', 'code_hash', 'provenance', 'find_nan', 'save_run', 'no_number',
+           'read_run', 'load_runs', 'threads_before']
 
 # %% ../nbs/00_runs.ipynb #8b5aca2d
 import ast, glob, hashlib, json, math, os, platform, re, shutil, subprocess, sys, time
@@ -109,11 +109,26 @@ def run_path(
     return repo_root()/'runs'/params['study']/f"{params['model']}-{digest}{suffix}"
 
 # %% ../nbs/00_runs.ipynb #c2136e46
+def mark_of(
+    path: Path, # a file or folder that is to be written
+) -> str: # what the names beside it begin with
+    "Its name and this machine's; a hash of both where the whole would have more than 255 bytes."
+    mark = f'.{path.name}.{platform.node()}.'
+    return mark if len(os.fsencode(mark)) <= 220 else f'.{hashlib.sha256(os.fsencode(mark)).hexdigest()[:16]}.'
+
+def beside(
+    path: Path, # a file or folder that is to be written
+    kind: str = 'part', # what the name ends with: old.part for a folder that was moved aside
+) -> Path: # hidden, and of this call alone
+    "A name for what is not yet, or no longer, `path`."
+    return path.with_name(f'{mark_of(path)}{os.getpid()}-{os.urandom(4).hex()}.{kind}')
+
+# %% ../nbs/00_runs.ipynb #fbd47994
 def clear(
     path: Path, # a file or folder that is to be written
 ):
     "Remove what killed processes of this machine left beside `path`; a folder that was moved aside comes back."
-    mine = f'.{path.name}.{platform.node()}.'
+    mine = mark_of(path)
     for old in path.parent.glob(f'{glob.escape(mine)}*.part'):
         found = re.fullmatch(r'(\d{1,9})(-[0-9a-f]{8})?(\.old)?\.part', old.name[len(mine):])
         if not found or psutil.pid_exists(int(found[1])): continue # of a machine whose name begins as ours, or at work
@@ -124,13 +139,6 @@ def clear(
             gone = old.replace(beside(path)) # what is half removed never comes back
             if gone.is_dir(): shutil.rmtree(gone)
             else: gone.unlink()
-
-def beside(
-    path: Path, # a file or folder that is to be written
-    kind: str = 'part', # what the name ends with: old.part for a folder that was moved aside
-) -> Path: # hidden, and of this call alone
-    "A name for what is not yet, or no longer, `path`."
-    return path.with_name(f'.{path.name}.{platform.node()}.{os.getpid()}-{os.urandom(4).hex()}.{kind}')
 
 # %% ../nbs/00_runs.ipynb #12569801
 @contextmanager
@@ -194,12 +202,14 @@ def whole_folder(
 def git_state(
     root: Path, # the project
 ) -> dict: # commit: 40 hex digits or None outside git; dirty: whether the code that makes numbers differs from it
-    "Which code this is: the library and the run notebooks."
+    "Which code this is: the library and the run notebooks. A repository above the project is another's."
     def git(*args):
         return subprocess.run(['git', '-C', str(root), *args], capture_output=True, text=True, check=True).stdout
-    try: return dict(commit=git('rev-parse', 'HEAD').strip(),
-                     dirty=bool(git('status', '--porcelain', '--', 'nbs', 'inspectkit', ':!nbs/papers').strip()))
-    except (OSError, subprocess.CalledProcessError): return dict(commit=None, dirty=None)
+    with suppress(OSError, subprocess.CalledProcessError): # no git, no repository, no commit yet
+        if not git('rev-parse', '--show-prefix').strip(): # the project is the repository's top
+            return dict(commit=git('rev-parse', 'HEAD').strip(),
+                        dirty=bool(git('status', '--porcelain', '--', 'nbs', 'inspectkit', ':!nbs/papers').strip()))
+    return dict(commit=None, dirty=None)
 
 # %% ../nbs/00_runs.ipynb #93e4088d
 def cpu_name() -> str: # as the operating system names it
@@ -291,6 +301,12 @@ def save_run(
     return path
 
 # %% ../nbs/00_runs.ipynb #da45588c
+def no_number(
+    word: str, # NaN, Infinity or -Infinity
+):
+    "ValueError: `save_run` refuses what is not finite, so this is not what it wrote."
+    raise ValueError(f'{word} in it is no number')
+
 def read_run(
     path: Path, # a run's JSON
 ) -> dict: # params, env, metrics
@@ -298,7 +314,7 @@ def read_run(
     if path.suffix in ('.safetensors', '.ipynb'): # weights, or a notebook: pasted by mistake
         raise ValueError(f"{path} is not a run: take its JSON, {path.stem}.json in runs/<study>/")
     try:
-        run = json.loads(path.read_text(encoding='utf-8'))
+        run = json.loads(path.read_text(encoding='utf-8'), parse_constant=no_number)
         missing = [k for k in ('params', 'env', 'metrics') if not isinstance(run, dict) or type(run.get(k)) is not dict]
         if missing: raise ValueError(f"without {', '.join(missing)}")
     except (ValueError, RecursionError) as e:
@@ -318,7 +334,7 @@ def load_runs(
 
 def threads_before(
     params: dict, # all parameters of the run
-) -> int: # 0 if it has not been made yet
+) -> int: # 0 if it has not been made yet, or does not say
     "The number of threads the same run had before: with another number the sums differ in their last bits."
     path = run_path(params)
-    return read_run(path)['env']['threads'] if path.exists() else 0
+    return read_run(path)['env'].get('threads', 0) if path.exists() else 0

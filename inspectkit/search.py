@@ -8,7 +8,7 @@ __all__ = ['OPTIMIZERS', 'SIZES', 'SPACES', 'COUNTS', 'ENDED', 'suggest', 'mend'
            'importances']
 
 # %% ../nbs/12_search.ipynb #41370d29
-import math, os, platform, threading, time
+import math, os, platform, re, threading, time
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -93,7 +93,7 @@ def open_storage(
         mend(path, lock)
         return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path), lock))
     lock.acquire() # two that make the tables at the same moment would fail
-    try: return open_database(f'sqlite:///{path}', url)
+    try: return open_database(f'sqlite:///{path.as_uri()}?uri=true', url) # so a ? or a % is one of its name
     finally: lock.release()
 
 # %% ../nbs/12_search.ipynb #bec420cd
@@ -105,6 +105,8 @@ def check_url(
     named = any('password' in name.lower() for name, _ in parse_qsl(url.partition('?')[2]))
     if named or ':' in rest.partition('@')[0] and '@' in rest:
         raise ValueError("storage has a password in it, which would be written into the result: put it into ~/.pgpass")
+    if kind in ('journal', 'sqlite') and (rest.strip('/') == '' or re.match('//(?!/)', rest)):
+        raise ValueError(f"storage={url!r} names no file: it is {'sqlite:///' if kind == 'sqlite' else 'journal:'}PATH")
     if url and kind not in ('journal', 'postgresql', 'sqlite'):
         raise ValueError(f"storage={url!r} is not one of journal:PATH, postgresql://user@host/base, sqlite:///PATH")
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['NEEDS', 'STATES', 'defaults', 'check_group', 'groups', 'runs_of', 'plan', 'checker', 'check_values', 'quoted',
-           'is_text', 'in_yaml', 'command', 'how_it_ended', 'outdated', 'state', 'states', 'summary', 'trouble',
-           'load_plan', 'minutes_of', 'cost', 'made_by', 'made_from', 'Colophon', 'colophon', 'moved']
+           'is_text', 'in_yaml', 'command', 'told_by', 'how_it_ended', 'outdated', 'state', 'states', 'summary',
+           'trouble', 'load_plan', 'minutes_of', 'cost', 'made_by', 'made_from', 'Colophon', 'colophon', 'moved']
 
 # %% ../nbs/15_studies.ipynb #7ce0f819
 import ast, contextlib, hashlib, json, math, os, re, shlex
@@ -175,20 +175,26 @@ def command(
     return ' '.join(['papermill', notebook, quoted(log or f"runs/{params['model']}.ipynb"), *given])
 
 # %% ../nbs/15_studies.ipynb #ac669e65
-def how_it_ended(
-    log: Path, # an executed notebook
+def told_by(
+    nb: dict, # an executed notebook
 ) -> str: # the error in one line; '' if it did not end, or ended well
-    "Why a run left no result, from its executed notebook."
-    text = log.read_text(encoding='utf-8')
-    if not text: return 'it could not be started, or not write its log: is the disk full?'
-    try: nb = json.loads(text)
-    except ValueError: return 'its log is cut off: is the disk full?'
+    "What a notebook says of its end."
     for o in (o for c in nb['cells'] for o in c.get('outputs', []) if o['output_type'] == 'error'):
         return ' '.join(f"{o['ename']}: {o['evalue']}".split())[:300]
     code = [c['metadata'] for c in nb['cells'] if c['cell_type'] == 'code' and ''.join(c['source']).strip()]
     answered = all('shell.execute_reply' in about.get('execution', {}) for about in code)
     ended = nb['metadata'].get('papermill', {}).get('end_time')
     return 'its kernel was killed: not enough memory?' if ended and not answered else ''
+
+def how_it_ended(
+    log: Path, # an executed notebook
+) -> str: # the error in one line; '' if it did not end, or ended well
+    "Why a run left no result, from its executed notebook."
+    text = log.read_bytes()
+    if not text: return 'it could not be started, or not write its log: is the disk full?'
+    try: return told_by(json.loads(text))
+    except ValueError: return 'its log is cut off: is the disk full?'
+    except (AttributeError, KeyError, TypeError): return 'its log is no notebook: run its command again'
 
 # %% ../nbs/15_studies.ipynb #a10707aa
 def outdated(

@@ -10,7 +10,7 @@ __all__ = ['BF16', 'OPTIMIZERS', 'LOSSES', 'BELL', 'COLUMNS', 'allowed_cores', '
            'keep']
 
 # %% ../nbs/06_train.ipynb #857bd0d8
-import ctypes, math, os, platform, time, warnings
+import ctypes, math, os, platform, time, warnings, zipfile
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from itertools import chain
@@ -273,10 +273,13 @@ def load_state(
 ): # the dict that was saved, or None
     "Read a checkpoint; None where there is none, it is damaged, or belongs to something else."
     if not path.exists(): return None
-    try: state = torch.load(path, map_location='cpu', weights_only=True)
+    try:
+        with zipfile.ZipFile(path) as parts: bad = parts.testzip()
+        if bad: raise ValueError(f'{bad} is not what was written')
+        state = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as e: why = f'is damaged ({type(e).__name__})'
     else:
-        if state.get('key') == key: return state
+        if isinstance(state, dict) and state.get('key') == key: return state
         why = 'belongs to other parameters or data'
     warnings.warn(f'{path.name} {why}: training starts from the beginning')
 

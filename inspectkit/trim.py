@@ -101,7 +101,7 @@ def as_cells(
 def text_table(
     file: Path, # a CSV
     columns: list = COLUMNS, # that it needs
-) -> pd.DataFrame: # of text, those columns; its index is the line in the file
+) -> pd.DataFrame: # of text, those columns, '' for an empty cell; its index is the line in the file
     "A table as text; ValueError where it is none."
     data = Path(file).read_bytes()
     for encoding in ('utf-8-sig', 'cp932'): # as UTF-8, or as Excel saves it on a Japanese Windows
@@ -109,13 +109,14 @@ def text_table(
         except UnicodeDecodeError: continue
         break
     else: raise ValueError(f"{file} is neither UTF-8 nor Shift JIS: save it as CSV UTF-8")
-    try: table = pd.read_csv(text, dtype=str, skipinitialspace=True, index_col=False, skip_blank_lines=False)
+    how = dict(dtype=str, keep_default_na=False, index_col=False, skipinitialspace=True, skip_blank_lines=False)
+    try: table = pd.read_csv(text, **how)
     except pd.errors.EmptyDataError: raise ValueError(f"{file} is empty: it needs the columns {', '.join(columns)}")
     except pd.errors.ParserError as e: raise ValueError(f"{file}: {e}: a name with a comma belongs in quotes")
     if missing := [c for c in columns if c not in table]:
         raise ValueError(f"{file} has the columns {', '.join(table.columns)}, and lacks {', '.join(missing)}")
     table.index += 2 # the head is line 1
-    table = table[columns].dropna(how='all')
+    table = table[columns][table[columns].ne('').any(axis=1)]
     if not len(table): raise ValueError(f"{file} has no line below its head")
     return table
 
