@@ -325,8 +325,8 @@ def read_run(
     if path.suffix == '.safetensors': # pasted by mistake
         raise ValueError(f"{path} is not a run: take its JSON, {path.stem}.json in runs/<study>/")
     if path.suffix == '.ipynb':
-        raise ValueError(f"{path} is not a run but what papermill made of a notebook: its last cell prints the path of the "
-                         "run, a JSON in runs/<study>/")
+        raise ValueError(f"{path} is not a run but a notebook: its last cell prints the path of the run, a JSON in "
+                         "runs/<study>/")
     try:
         run = json.loads(path.read_text(encoding='utf-8'), parse_constant=no_number)
         missing = [k for k in ('params', 'env', 'metrics') if not isinstance(run, dict) or type(run.get(k)) is not dict]
