@@ -1,7 +1,7 @@
 "The built site in a browser: no error, no dead link, every figure described, the search and the choice of claims work."
 import ast, functools, http.server, json, os, re, shutil, subprocess, sys, threading
 from pathlib import Path
-from urllib.parse import unquote, urldefrag, urljoin, urlsplit
+from urllib.parse import parse_qs, unquote, urldefrag, urljoin, urlsplit
 import pytest
 import yaml
 import browser
