@@ -305,7 +305,8 @@ def test_tally_counts_the_list(served, tab):
     tab.open(served)
     badges = "[...document.querySelectorAll('.tally a')]"
     counts = dict(tab.js(badges + ".map(a => [a.search, +a.querySelector('b').textContent])"))
-    asked = {(q['paper'][0], q['verdict'][0]): n for k, n in counts.items() if 'verdict' in (q := parse_qs(k[1:]))}
+    asked = {(q['paper'][0], q['verdict'][0]): n for k, n in counts.items()
+             if {'paper', 'verdict'} <= set(q := parse_qs(k[1:]))}
     assert {p for p, _ in asked} == set('S1 S2 S3 S4 S5'.split())
     for (paper, verdict), n in asked.items(): assert n == (claims(paper).verdict == verdict).sum() > 0
     for paper in {p for p, _ in asked}: # what is undecided, or came out otherwise, is never left out
